@@ -1,0 +1,29 @@
+# `make run` and `make test` each work alone on a fresh clone: they need Python 3.10 or newer and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help run test lint clean
+
+help:  ## show this
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
+
+run: .venv/installed  ## load the demo account as it was in June, then as it is today
+	rm -f talkover_demo.duckdb
+	$(BIN)/talkover load --demo --observed-at 2026-06-01
+	$(BIN)/talkover load --demo
+
+test: lint  ## lint, types and every test
+	$(BIN)/pytest -n 2
+
+lint: .venv/installed  ## lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:  ## remove what the others made
+	rm -rf .venv talkover_demo.duckdb
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,59 @@
+"""Talkover phone numbers and release requests as tables, for dlt.
+
+    import dlt
+    from talkover import talkover_source
+
+    dlt.pipeline("talkover_pipeline", destination="duckdb", dataset_name="talkover").run(talkover_source())
+
+`load_account` does the same with everything around it that a schedule needs: a lock, retries, views, a summary.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigurationError,
+    IncompleteListing,
+    InvalidRow,
+    LoadError,
+    RunInProgress,
+    SuspiciousRemoval,
+    TalkoverError,
+    UnexpectedPayload,
+)
+
+if TYPE_CHECKING:
+    from .load import Summary, load_account
+    from .source import talkover_source
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ApiError",
+    "AuthenticationError",
+    "ConfigurationError",
+    "IncompleteListing",
+    "InvalidRow",
+    "LoadError",
+    "RunInProgress",
+    "Summary",
+    "SuspiciousRemoval",
+    "TalkoverError",
+    "UnexpectedPayload",
+    "__version__",
+    "load_account",
+    "talkover_source",
+]
+
+_LAZY = {"talkover_source": ".source", "load_account": ".load", "Summary": ".load"}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports dlt only when it is needed: `talkover --help` must answer at once."""
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,75 @@
+"""Everything that can go wrong in a way a user can act on.
+
+    TalkoverError
+    ├── ConfigurationError      wrong usage or settings: nothing was asked of the API
+    ├── AuthenticationError     401, 403
+    ├── ApiError                any other refusal, with the server's own message
+    ├── UnexpectedPayload       an answer of the wrong shape
+    ├── IncompleteListing       pages that never add up to the API's total
+    ├── InvalidRow              a row that does not fit its model
+    ├── SuspiciousRemoval       a listing that would remove too much
+    ├── RunInProgress           another run holds the pipeline
+    └── LoadError               the destination or dlt refused
+
+A message names what was asked, what came and what to do. None holds a token.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class TalkoverError(Exception):
+    """Base of all errors of this package; `exit_code` is what the command line exits with."""
+
+    exit_code = 1
+
+
+class ConfigurationError(TalkoverError):
+    """A setting or argument is missing or cannot work."""
+
+    exit_code = 2
+
+
+class AuthenticationError(TalkoverError):
+    """The API refused the token (401) or what it may do (403). Never retried."""
+
+
+class ApiError(TalkoverError):
+    """The API answered with an error, or not at all.
+
+    `status` is the HTTP status, None where no answer came. `fields` holds the messages of a 422 by parameter.
+    """
+
+    def __init__(self, message: str, status: int | None = None, fields: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.fields = fields or {}
+
+
+class UnexpectedPayload(TalkoverError):
+    """The API answered 200 with something that is not a list of objects in `data`."""
+
+
+class IncompleteListing(TalkoverError):
+    """A listing did not add up in any reading. `listing` is the last one, as far as it came."""
+
+    def __init__(self, message: str, listing: Any = None) -> None:
+        super().__init__(message)
+        self.listing = listing
+
+
+class InvalidRow(TalkoverError):
+    """A row of the API does not fit its model: endpoint, id, field and value are in the message."""
+
+
+class SuspiciousRemoval(TalkoverError):
+    """A complete listing lacks most of the numbers known before. Nothing was loaded."""
+
+
+class RunInProgress(TalkoverError):
+    """Another run of the same pipeline is at work on this host."""
+
+
+class LoadError(TalkoverError):
+    """The listing was read, but could not be loaded, or its views could not be made."""

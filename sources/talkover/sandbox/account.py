@@ -1,0 +1,290 @@
+"""A made-up account that lives: numbers are bought, repriced, suspended, reassigned and given back.
+
+The same seed and size give the same account, and a day has the same state in however many steps it is reached.
+"""
+
+from __future__ import annotations
+
+import calendar
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, timezone
+from random import Random
+from typing import Any
+from uuid import UUID
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Country:
+    """Where numbers come from: calling code, digits of a number, currency and the price of a plain voice number."""
+
+    code: str
+    calling_code: str
+    digits: int
+    currency: str
+    price: float
+    weight: int
+
+
+COUNTRIES = (
+    Country("US", "1", 10, "USD", 1.15, 34),
+    Country("BR", "55", 11, "BRL", 8.90, 30),
+    Country("GB", "44", 10, "GBP", 0.95, 12),
+    Country("DE", "49", 11, "EUR", 1.40, 9),
+    Country("PT", "351", 9, "EUR", 1.60, 7),
+    Country("CA", "1", 10, "USD", 1.25, 5),
+    Country("MX", "52", 10, "USD", 3.20, 3),
+)
+CAPABILITIES = ("voice", "sms", "mms", "fax", "whatsapp")
+OFFERS: tuple[tuple[str, tuple[str, ...], float, int], ...] = (
+    ("voice", ("voice",), 1.0, 30),
+    ("voice", ("voice", "sms"), 1.25, 30),
+    ("voice", ("voice", "sms", "mms"), 1.6, 8),
+    ("sms", ("sms",), 0.8, 8),
+    ("sms", ("sms", "mms"), 1.1, 3),
+    ("mms", ("sms", "mms"), 1.1, 2),
+    ("whatsapp", ("voice", "whatsapp"), 2.0, 12),
+    ("whatsapp", ("whatsapp",), 1.8, 4),
+    ("fax", ("fax",), 1.5, 2),
+    ("fax", ("voice", "fax"), 1.9, 1),
+)
+"""Type, capability set, price as a multiple of the country's, weight."""
+STATUSES = (("active", 88), ("inactive", 5), ("pending", 3), ("suspended", 4))
+AGENTS = ("Ana", "Bruno", "Clara", "Diego", "Elisa", "Fabio", "Gina", "Hugo", "Iris", "Joao", "Karin", "Luis")
+REASONS = (
+    "Number is no longer in use after migration",
+    "Replaced by new toll-free number",
+    "Campaign has ended, agent was retired",
+    "Bought twice by mistake, please take it back",
+    "Moving this country to another carrier",
+)
+OUTCOMES = (("approved", 70), ("rejected", 18), ("cancelled", 12))
+REJECTIONS = ("The number is in use by an agent", "The minimum term has not ended", "A port-out is under way")
+
+# How often things happen, a number and day.
+BOUGHT = 0.0017
+ASKED_BACK = 0.0019
+RESTATUSED = 0.0012
+REASSIGNED = 0.0040
+# How often a carrier changes the prices of a country and type, a day.
+REPRICED = 0.03
+
+
+class Account:
+    """The numbers and release requests of one environment, as rows of the API.
+
+    `numbers` and `requests` are by id, in the order they are listed; both may be changed by hand. `size` numbers are
+    there on the day it is `founded`; `advance` lets it live.
+    """
+
+    def __init__(self, seed: int = 1, size: int = 60, founded: date | None = None) -> None:
+        self.seed = seed
+        self.today = founded or datetime.now(timezone.utc).date()
+        self.numbers: dict[str, Json] = {}
+        self.requests: dict[str, Json] = {}
+        self._expiring: set[str] = set()
+        self._to_settle: list[tuple[date, str, str]] = []
+        self._to_release: list[tuple[date, str]] = []
+        chance = Random(f"{seed}/founded")
+        self._agents = [
+            {"id": _uuid(chance), "name": f"{AGENTS[n % len(AGENTS)]} {n // len(AGENTS) + 1}"}
+            for n in range(max(3, size // 15))
+        ]
+        for _ in range(size):
+            self._buy(chance, self.today - timedelta(days=chance.randrange(1, 900)))
+        for _ in range(round(size * 0.08)):
+            self._remember_a_request(chance)
+        for _ in range(round(size * 0.05)):
+            self._ask_back(chance, self.today - timedelta(days=chance.randrange(1, 12)))
+        self._count_down()
+
+    def advance(self, to: date) -> None:
+        """Lives day by day up to `to`."""
+        while self.today < to:
+            self.today += timedelta(days=1)
+            self._live_a_day(Random(f"{self.seed}/{self.today}"))
+        self._count_down()
+
+    def release(self, id: str) -> None:
+        """The number leaves the list."""
+        self.numbers.pop(id, None)
+        self._expiring.discard(id)
+
+    def buy(self) -> Json:
+        """A number more, at the end of the list."""
+        return self._buy(Random(f"{self.seed}/bought/{len(self.numbers)}/{self.today}"), self.today)
+
+    def _live_a_day(self, chance: Random) -> None:
+        for _ in range(self._happen(chance, BOUGHT)):
+            self._buy(chance, self.today)
+        for _ in range(self._happen(chance, ASKED_BACK)):
+            self._ask_back(chance, self.today)
+        for number in self._some(chance, RESTATUSED):
+            number["current_status"] = _weighted(chance, STATUSES)
+            self._touch(number)
+        for number in self._some(chance, REASSIGNED):
+            number["agents"] = self._assign(chance)  # and `updated_at` stands still
+        if chance.random() < REPRICED:
+            self._reprice(chance)
+        self._settle(chance)
+        for day, id in [due for due in self._to_release if due[0] <= self.today]:
+            self._to_release.remove((day, id))
+            self.release(id)
+        for id in sorted(
+            id for id in self._expiring if date.fromisoformat(self.numbers[id]["renewal_date"]) < self.today
+        ):
+            self.release(id)
+
+    def _buy(self, chance: Random, day: date) -> Json:
+        country = chance.choices(COUNTRIES, [country.weight for country in COUNTRIES])[0]
+        type, capabilities, multiple, _ = chance.choices(OFFERS, [offer[3] for offer in OFFERS])[0]
+        # A few were bought at an old price, and a few come from a SIP trunk, for which nothing is charged or told.
+        old_price = 2.5 if chance.random() < 0.03 else 1.0
+        is_trunk = chance.random() < 0.02
+        price = None if is_trunk else round(country.price * multiple * old_price, 2)
+        digits = "".join(chance.choices("0123456789", k=country.digits - 1))
+        local = f"{chance.randrange(2, 10)}{digits}"
+        bought = datetime.combine(day, time(chance.randrange(7, 20), chance.randrange(60)), timezone.utc)
+        number: Json = {
+            "id": _uuid(chance),
+            "number": f"+{country.calling_code}{local}",
+            "country_code": country.code,
+            "formatted_number": f"({local[:3]}) {local[3:6]}-{local[6:]}",
+            "international_number": f"+{country.calling_code} {local[:3]} {local[3:6]} {local[6:]}",
+            "type": type,
+            **{f"has_{name}": None if is_trunk else name in capabilities for name in CAPABILITIES},
+            "current_status": _weighted(chance, STATUSES),
+            "is_sandbox": chance.random() < 0.03,
+            "current_price": price,
+            "currency": None if is_trunk else country.currency,
+            "renewal_date": None,
+            "auto_renewal": chance.random() < 0.96,
+            "created_at": _iso(bought),
+            "updated_at": _iso(bought),
+            "monthly_renewal_cost": price,
+            "days_until_monthly_renewal": None,
+            "is_due_for_monthly_renewal": None,
+            "environment": {"id": f"env-{self.seed}", "name": "Production"},
+            "agents": self._assign(chance),
+        }
+        if not number["auto_renewal"]:
+            # It ends at its next renewal, up to a year from now.
+            ends = _months_after(bought.date(), _months_between(bought.date(), self.today) + chance.randrange(1, 13))
+            number["renewal_date"] = ends.isoformat()
+            self._expiring.add(number["id"])
+        self.numbers[number["id"]] = number
+        return number
+
+    def _ask_back(self, chance: Random, day: date) -> None:
+        if not self.numbers:
+            return
+        number = self.numbers[chance.choice(list(self.numbers))]
+        if any(r["phone_number_id"] == number["id"] and r["status"] == "pending" for r in self.requests.values()):
+            return
+        request = self._request(chance, number, day)
+        wait = min(1 + int(chance.expovariate(0.3)), 25)
+        due = max(day + timedelta(days=wait), self.today + timedelta(days=1))
+        self._to_settle.append((due, request["id"], _weighted(chance, OUTCOMES)))
+
+    def _remember_a_request(self, chance: Random) -> None:
+        """A request that was settled before the account was founded."""
+        outcome = _weighted(chance, OUTCOMES)
+        day = self.today - timedelta(days=chance.randrange(40, 300))
+        is_gone = outcome == "approved" or not self.numbers
+        number = self._buy(chance, day) if is_gone else self.numbers[chance.choice(list(self.numbers))]
+        self._decide(chance, self._request(chance, number, day), outcome, day + timedelta(days=chance.randrange(1, 20)))
+        if is_gone:
+            self.release(number["id"])
+
+    def _request(self, chance: Random, number: Json, day: date) -> Json:
+        request: Json = {
+            "id": _uuid(chance),
+            "phone_number_id": number["id"],
+            "phone_number": number["number"],
+            "reason": chance.choice(REASONS),
+            "status": "pending",
+            "requested_at": _iso(
+                datetime.combine(day, time(chance.randrange(8, 15), chance.randrange(60)), timezone.utc)
+            ),
+        }
+        self.requests[request["id"]] = request
+        return request
+
+    def _settle(self, chance: Random) -> None:
+        for due in [due for due in self._to_settle if due[0] <= self.today]:
+            self._to_settle.remove(due)
+            _, id, outcome = due
+            self._decide(chance, self.requests[id], outcome, self.today)
+            if outcome == "approved":
+                # Most leave within days; a few are forgotten, and go on being paid.
+                delay = chance.randrange(30, 75) if chance.random() < 0.15 else chance.randrange(6)
+                self._to_release.append((self.today + timedelta(days=delay), self.requests[id]["phone_number_id"]))
+
+    def _decide(self, chance: Random, request: Json, outcome: str, day: date) -> None:
+        request["status"] = outcome
+        if outcome != "cancelled":
+            request["resolved_at"] = _iso(datetime.combine(day, time(16, chance.randrange(60)), timezone.utc))
+        if outcome == "rejected":
+            request["rejection_reason"] = chance.choice(REJECTIONS)
+
+    def _reprice(self, chance: Random) -> None:
+        country = chance.choice(COUNTRIES).code
+        type = _weighted(chance, (("voice", 3), ("sms", 1), ("whatsapp", 1)))
+        factor = chance.choice((0.95, 1.04, 1.06, 1.1))
+        for number in self.numbers.values():
+            if (number["country_code"], number["type"]) == (country, type) and number["current_price"] is not None:
+                number["current_price"] = number["monthly_renewal_cost"] = round(number["current_price"] * factor, 2)
+                self._touch(number)
+
+    def _assign(self, chance: Random) -> list[Json] | None:
+        how_many = _weighted(chance, ((1, 60), (0, 25), (2, 8), (None, 7)))
+        return None if how_many is None else chance.sample(self._agents, how_many)
+
+    def _touch(self, number: Json) -> None:
+        number["updated_at"] = _iso(datetime.combine(self.today, time(3), timezone.utc))
+
+    def _happen(self, chance: Random, rate: float) -> int:
+        """How many events of a rate a number happen today."""
+        expected = rate * len(self.numbers)
+        return int(expected) + (chance.random() < expected % 1)
+
+    def _some(self, chance: Random, rate: float) -> list[Json]:
+        ids = list(self.numbers)
+        return [self.numbers[chance.choice(ids)] for _ in range(self._happen(chance, rate))] if ids else []
+
+    def _count_down(self) -> None:
+        """What the server computes when it is asked: the next renewal, and the days until then."""
+        for number in self.numbers.values():
+            if number["auto_renewal"]:
+                bought = date.fromisoformat(number["created_at"][:10])
+                renewal = _months_after(bought, _months_between(bought, self.today) + 1)
+                number["renewal_date"] = renewal.isoformat()
+            days = (date.fromisoformat(number["renewal_date"]) - self.today).days
+            number["days_until_monthly_renewal"] = days
+            number["is_due_for_monthly_renewal"] = days <= 0
+
+
+def _months_between(start: date, end: date) -> int:
+    """Whole months from `start` to `end`, by the day of the month."""
+    months = (end.year - start.year) * 12 + end.month - start.month
+    return months if _months_after(start, months) <= end else months - 1
+
+
+def _months_after(day: date, months: int) -> date:
+    """The same day some months on, or the last of that month."""
+    years, month = divmod(day.month - 1 + months, 12)
+    year = day.year + years
+    return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
+
+
+def _weighted(chance: Random, options: tuple[tuple[Any, int], ...]) -> Any:
+    return chance.choices([value for value, _ in options], [weight for _, weight in options])[0]
+
+
+def _uuid(chance: Random) -> str:
+    return str(UUID(int=chance.getrandbits(128), version=4))
+
+
+def _iso(instant: datetime) -> str:
+    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
