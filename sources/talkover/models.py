@@ -1,0 +1,300 @@
+"""The shape of the API's rows: one model a resource, and the only place that knows field, type and meaning.
+
+Fields and meanings are those of the vendor's reference pages "List phone numbers" and "List release requests"; what
+differs on its other pages (`country` for `country_code`, `environment` and `agents` null or left out) is taken too, and
+so is what a Laravel back end really sends: 0 and 1 for booleans, "1.00" for money, midnight of an instant for a date, a
+fractional day count, microseconds. Null and absent are the same. Fields not known here are kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date, datetime, timezone
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
+
+from .errors import InvalidRow
+
+MONEY_PLACES = 4
+MONEY_DIGITS = 18
+"""Money is decimal(18,4): an amount that needs more is an error, not a rounding."""
+
+MAX_DEPTH = 50
+LARGEST_EXACT_DOUBLE = 2**53
+
+UTC = timezone.utc
+_CENT = Decimal(1).scaleb(-MONEY_PLACES)
+_FLOAT_NOISE = Decimal("1e-15")
+_IS_JSON_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?").fullmatch
+_STARTS_WITH_DATE = re.compile(r"\d{4}-\d\d-\d\d").match
+
+
+def _read_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("holds half a character (a lone surrogate)") from None
+    return value
+
+
+def _read_id(value: Any) -> str:
+    if type(value) is int:
+        return str(value)
+    text = _read_text(value)
+    if not text or text.isspace():
+        raise ValueError("must not be empty")
+    return text
+
+
+def _read_flag(value: Any) -> bool:
+    """True and false, or 0 and 1 as a database driver without booleans writes them."""
+    if value is True or value is False:
+        return bool(value)
+    if type(value) in (int, str) and value in (0, 1, "0", "1"):
+        return value in (1, "1")
+    raise ValueError("must be true or false")
+
+
+def _read_money(value: Any) -> Decimal:
+    if type(value) not in (int, str, Decimal) or (isinstance(value, str) and not _IS_JSON_NUMBER(value)):
+        raise ValueError("must be an amount")
+    return _exact_money(value)
+
+
+@lru_cache(maxsize=4096)
+def _exact_money(value: int | str | Decimal) -> Decimal:
+    """An exact amount; what a binary float adds in its last two digits (0.30000000000000004) is no money."""
+    amount = Decimal(value)
+    if not amount.is_finite():
+        raise ValueError("must be an amount")
+    try:
+        cents = amount.quantize(_CENT)
+    except InvalidOperation:
+        cents = None
+    if cents is None or len(cents.as_tuple().digits) > MONEY_DIGITS:
+        raise ValueError(f"has more than {MONEY_DIGITS - MONEY_PLACES} digits before the point")
+    is_noise = len(amount.as_tuple().digits) in (16, 17) and abs(amount - cents) < abs(amount) * _FLOAT_NOISE
+    if amount != cents and not is_noise:
+        raise ValueError(f"has more than {MONEY_PLACES} digits after the point")
+    return cents
+
+
+def _read_days(value: Any) -> int:
+    """Whole days: newer Laravel writes 14.37 where older wrote 14, and the count would change with every request."""
+    if type(value) not in (int, str, Decimal):
+        raise ValueError("must be a number of days")
+    try:
+        days = int(Decimal(value))
+    except (InvalidOperation, ValueError, OverflowError):
+        raise ValueError("must be a number of days") from None
+    if abs(days) > 1_000_000:
+        raise ValueError("is more than a million days")
+    return days
+
+
+def _read_iso(value: Any) -> str:
+    """Pydantic would take digits for seconds since 1970: no API of this vendor writes them."""
+    text = _read_text(value)
+    if not _STARTS_WITH_DATE(text):
+        raise ValueError("must be an ISO 8601 date")
+    return text
+
+
+def _read_unknown(value: Any) -> Any:
+    """A value of a field that no page documents: what JSON holds, without nulls inside.
+
+    A number becomes a double, since PHP writes 5.0 as 5 and a column must not change its type from row to row.
+    """
+    plain = _read_json(value)
+    return float(plain) if type(plain) is int else plain
+
+
+def _read_json(value: Any, depth: int = 0) -> Any:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"is nested deeper than {MAX_DEPTH}")
+    if isinstance(value, dict):
+        return {_read_text(k): _read_json(v, depth + 1) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_read_json(v, depth + 1) for v in value]
+    if isinstance(value, str):
+        return _read_text(value)
+    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        return _read_number(value)
+    return value
+
+
+def _read_number(value: int | Decimal) -> int | float | str:
+    """The shortest spelling; text where a double would not be exact."""
+    if not -LARGEST_EXACT_DOUBLE <= value <= LARGEST_EXACT_DOUBLE:
+        return str(value)
+    return int(value) if value == int(value) else float(value)
+
+
+def _read_environment(value: Any) -> Any:
+    """PHP writes an object without members as an empty list."""
+    return None if value == [] else value
+
+
+def _read_agents(value: Any) -> Any:
+    """PHP writes a filtered list as an object with numeric keys."""
+    if isinstance(value, dict) and all(key.isdecimal() for key in value):
+        return list(value.values())
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    """The API states its instants in UTC; one without an offset is taken for that."""
+    if not value.utcoffset():
+        return value.replace(tzinfo=UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is out of range") from None
+
+
+Id = Annotated[str, BeforeValidator(_read_id)]
+Text = Annotated[str, BeforeValidator(_read_text)]
+Flag = Annotated[bool, BeforeValidator(_read_flag)]
+Money = Annotated[Decimal, BeforeValidator(_read_money)]
+Days = Annotated[int, BeforeValidator(_read_days)]
+Day = Annotated[date, BeforeValidator(_read_iso)]
+Unknown = Annotated[Any, BeforeValidator(_read_unknown)]
+Instant = Annotated[datetime, BeforeValidator(_read_iso), AfterValidator(_in_utc)]
+
+
+class Resource(BaseModel):
+    """Base of the models. A field's description is its column's description in every destination and in the docs."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Unknown] = Field(init=False)
+
+    def row(self) -> dict[str, Any]:
+        """Column to value, without nulls."""
+        return {name: value for name, value in self if value is not None}
+
+
+class Agent(Resource):
+    """An AI agent that answers on a number. The API documents the list, not the fields."""
+
+    id: Id = Field(description="Talkover's id of the agent")
+    name: Text | None = Field(None, description="name of the agent")
+
+
+class Environment(Resource):
+    """The Talkover environment of a number, told only "when loaded"."""
+
+    id: Id | None = Field(None, description="Talkover's id of the environment")
+    name: Text | None = Field(None, description="name of the environment")
+
+
+class PhoneNumber(Resource):
+    """A number the account holds: `GET /phone-numbers`."""
+
+    id: Id = Field(description="Talkover's id of the number")
+    number: Text | None = Field(None, description="the number in E.164 form")
+    country_code: Text | None = Field(
+        None, validation_alias=AliasChoices("country_code", "country"), description="ISO country code"
+    )
+    formatted_number: Text | None = Field(None, description="the number as written in its country")
+    international_number: Text | None = Field(None, description="the number in international form")
+    type: Text | None = Field(None, description="voice, sms, whatsapp, mms, fax; may grow")
+    has_voice: Flag | None = Field(None, description="can take and make calls")
+    has_sms: Flag | None = Field(None, description="can send and receive SMS")
+    has_mms: Flag | None = Field(None, description="can send and receive MMS")
+    has_fax: Flag | None = Field(None, description="can send and receive fax")
+    has_whatsapp: Flag | None = Field(None, description="is a WhatsApp number")
+    current_status: Text | None = Field(None, description="active, inactive, pending, suspended; may grow")
+    is_sandbox: Flag | None = Field(None, description="is a sandbox number")
+    current_price: Money | None = Field(None, description="price now, in currency")
+    currency: Text | None = Field(None, description="ISO currency of both prices")
+    renewal_date: Day | None = Field(None, description="next renewal, a plain day")
+    auto_renewal: Flag | None = Field(None, description="renews by itself")
+    created_at: Instant | None = Field(None, description="bought, UTC")
+    updated_at: Instant | None = Field(None, description="touched, UTC; does not move with countdowns or agents")
+    monthly_renewal_cost: Money | None = Field(None, description="cost of a month, in currency")
+    days_until_monthly_renewal: Days | None = Field(None, description="whole days, counted by the server when asked")
+    is_due_for_monthly_renewal: Flag | None = Field(None, description="is due, by the server when asked")
+    environment: Annotated[Environment | None, BeforeValidator(_read_environment)] = Field(
+        None, description="Talkover environment; null is not told"
+    )
+    agents: Annotated[list[Agent] | None, BeforeValidator(_read_agents)] = Field(
+        None, description="agents on the number; null is not told, not none"
+    )
+
+    def row(self) -> dict[str, Any]:
+        """Column to value, without nulls; `environment` as columns, `agents` in a fixed order."""
+        row = super().row()
+        if self.environment is not None:
+            del row["environment"]
+            row.update((f"environment__{name}", value) for name, value in self.environment.row().items())
+        if self.agents is not None:
+            row["agents"] = [agent.row() for agent in sorted(self.agents, key=lambda agent: agent.id)]
+        return row
+
+
+class ReleaseRequest(Resource):
+    """A request to give a number back: `GET /phone-numbers/release-requests`."""
+
+    id: Id = Field(description="Talkover's id of the request")
+    phone_number_id: Id | None = Field(None, description="the number to give back")
+    phone_number: Text | None = Field(None, description="that number in E.164 form")
+    reason: Text | None = Field(None, description="why, 10 to 500 characters")
+    status: Text | None = Field(None, description="pending, approved, rejected, cancelled; may grow")
+    requested_at: Instant | None = Field(None, description="asked, UTC")
+    resolved_at: Instant | None = Field(None, description="settled, UTC; a cancelled one may have none")
+    rejection_reason: Text | None = Field(None, description="why it was rejected")
+
+
+COUNTDOWNS = frozenset({"days_until_monthly_renewal", "is_due_for_monthly_renewal"})
+"""Computed by the server when asked: they change from day to day though nothing happened."""
+
+Model = TypeVar("Model", bound=Resource)
+
+
+@lru_cache
+def _reader(model: type[Model]) -> TypeAdapter[list[Model]]:
+    return TypeAdapter(list[model])  # type: ignore[valid-type]
+
+
+def read_rows(model: type[Model], rows: Sequence[dict[str, Any]], asked: str) -> list[Model]:
+    """`rows` of the API as models. Raises InvalidRow that names `asked`, id, field and value of the first misfit."""
+    try:
+        return _reader(model).validate_python(rows)
+    except ValidationError as error:
+        raise _invalid_row(rows, error, asked) from None
+
+
+def _invalid_row(rows: Sequence[dict[str, Any]], error: ValidationError, asked: str) -> InvalidRow:
+    misfits = error.errors(include_url=False)
+    first = misfits[0]
+    position, *path = first["loc"]
+    row = rows[int(position)]
+    field = ".".join(map(str, path))
+    what = str(first.get("ctx", {}).get("error") or first["msg"])
+    value = "missing" if first["type"] == "missing" else _quote(first["input"])
+    more = f" (and {len(misfits) - 1} more misfits)" if len(misfits) > 1 else ""
+    return InvalidRow(
+        f"{asked}: row {position} of a page, id {_quote(row.get('id'))}: {field} {what}, but is {value}{more}. "
+        "Nothing was loaded. If the API is right, please report this; the next good run loads everything"
+    )
+
+
+def _quote(value: Any) -> str:
+    text = str(value) if isinstance(value, Decimal) else ascii(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"

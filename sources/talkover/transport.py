@@ -1,0 +1,432 @@
+"""One GET that ends in parsed JSON or in an error a person can act on: token, waits, retries, rate limit.
+
+Facts of the API that shape it: the token is a Bearer header; every answer names the rate limit in `X-RateLimit-Limit`,
+`-Remaining` and `-Reset` (the unit of the last is not documented: seconds and epoch are both understood); errors come
+in four body shapes; a PHP back end can print an HTML page with status 200.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
+from typing import Any, cast
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from tenacity import RetryCallState, Retrying, retry_if_exception, sleep_using_event, wait_exponential, wait_random
+from urllib3.exceptions import HTTPError as Urllib3Error
+
+from .errors import ApiError, AuthenticationError, ConfigurationError, TalkoverError, UnexpectedPayload
+
+MAX_BODY_BYTES = 256 * 1024 * 1024
+"""An answer that is larger when unpacked is refused: 256 MiB are about 400,000 numbers on one page."""
+PASSING_STATUS = frozenset({408, 425, 429})
+
+log = logging.getLogger("talkover")
+
+
+class Transport:
+    """Asks one environment of the API. Safe to use from several threads.
+
+    `timeout` and `max_wait` are in seconds, `backoff` is the factor of the exponential wait; a 429 is waited out for
+    `max_wait` in all, other passing faults for `max_attempts` requests. `environment` names the token in errors.
+    Raises ConfigurationError for a token or address that cannot be used safely.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        base_url: str,
+        *,
+        environment: str = "default",
+        connections: int = 4,
+        timeout: float = 60,
+        max_attempts: int = 5,
+        backoff: float = 1,
+        max_wait: float = 300,
+    ) -> None:
+        self.requests_made = 0
+        self._token = checked_token(token, environment)
+        self._base_url = checked_base_url(base_url)
+        self._environment = environment
+        self._timeout = timeout
+        self._max_attempts = max_attempts
+        self._backoff = backoff
+        self._max_wait = max_wait
+        self._cancelled = threading.Event()
+        self._allowance = _Allowance(max_wait, self._cancelled)
+        self._session = _open_session(self._token, self._base_url, connections)
+
+    def get(self, endpoint: str, params: Mapping[str, Any]) -> Any:
+        """The parsed JSON of `endpoint`, fractions as Decimal.
+
+        Raises AuthenticationError, ApiError or UnexpectedPayload.
+        """
+        try:
+            for attempt in Retrying(
+                retry=retry_if_exception(self._may_pass),
+                stop=self._is_enough,
+                wait=self._wait,
+                sleep=sleep_using_event(self._cancelled),
+                before_sleep=_log_wait,
+                reraise=True,
+            ):
+                with attempt:
+                    return self._ask(endpoint, params)
+        except _Passing as fault:
+            raise fault.error from None
+
+    def cancel(self) -> None:
+        """Ends the waits of all threads: what they were to ask is not needed any more."""
+        self._cancelled.set()
+
+    def close(self) -> None:
+        """Closes the connections; another `get` opens new ones."""
+        self._session.close()
+
+    def _ask(self, endpoint: str, params: Mapping[str, Any]) -> Any:
+        self._allowance.take()
+        headers: Mapping[str, str] = {}
+        try:
+            self.requests_made += 1
+            url = f"{self._base_url}/{endpoint}"
+            with self._session.get(url, params=dict(params), timeout=self._timeout, stream=True) as response:
+                headers = response.headers
+                body = self._read_body(response)
+        except (requests.Timeout, requests.ConnectionError, Urllib3Error) as error:
+            what = ApiError(f"{self.where(endpoint)}: no whole answer ({_innermost(error)})")
+            raise _Passing(what) from error
+        except requests.RequestException as error:
+            raise ApiError(f"{self.where(endpoint)}: {_innermost(error)}") from error
+        finally:
+            self._allowance.give_back(headers)
+        if response.status_code == 200:
+            return self._parse(endpoint, body)
+        raise self._refusal(endpoint, response, body)
+
+    def _read_body(self, response: requests.Response) -> bytes:
+        """The whole body, within MAX_BODY_BYTES and ten timeouts: a server that drips must not hang a run."""
+        deadline = time.monotonic() + 10 * self._timeout
+        chunks: list[bytes] = []
+        size = 0
+        while chunk := response.raw.read1(1 << 20, decode_content=True):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > MAX_BODY_BYTES:
+                raise UnexpectedPayload(f"an answer is larger than {MAX_BODY_BYTES >> 20} MiB: set per_page lower")
+            if time.monotonic() > deadline:
+                raise requests.Timeout(f"the body did not end within {10 * self._timeout:g} s")
+        return b"".join(chunks)
+
+    def _parse(self, endpoint: str, body: bytes) -> Any:
+        try:
+            return json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            what = self.redact(_describe_page(body) or f"unreadable JSON ({error})")
+            raise _Passing(UnexpectedPayload(f"{self.where(endpoint)} answered 200 with {what}")) from error
+
+    def _refusal(self, endpoint: str, response: requests.Response, body: bytes) -> Exception:
+        status = response.status_code
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            answer = None
+        said = self.redact(server_message(answer) or _describe_page(body) or response.reason or "no message")
+        what = f"{self.where(endpoint)} answered {status}: {said}"
+        if status in (401, 403):
+            return AuthenticationError(f"{what}. {_ADVICE[status]}")
+        fields = answer.get("errors") if isinstance(answer, dict) else None
+        error = ApiError(what, status, fields if isinstance(fields, dict) else None)
+        if status in PASSING_STATUS or status >= 500:
+            wait = _asked_wait(response.headers) if status in (429, 503) else None
+            if wait is not None and wait > self._max_wait:
+                return ApiError(f"{what}. It asks to wait {wait:.0f} s: run again after that", status)
+            return _Passing(error, wait)
+        return error
+
+    def redact(self, text: str) -> str:
+        """`text` without the token: a server may quote what it was sent."""
+        return text.replace(self._token, "talq_***")
+
+    def where(self, endpoint: str) -> str:
+        """How errors name what was asked."""
+        return f"GET /{endpoint} (environment {self._environment!r})"
+
+    def _may_pass(self, error: BaseException) -> bool:
+        return isinstance(error, _Passing) and not self._cancelled.is_set()
+
+    def _is_enough(self, state: RetryCallState) -> bool:
+        if _fault(state).status == 429:
+            return (state.seconds_since_start or 0) >= self._max_wait
+        return state.attempt_number >= self._max_attempts
+
+    def _wait(self, state: RetryCallState) -> float:
+        """What the server asked for, but never nothing; else 1, 2, 4 … times the backoff, with jitter."""
+        asked = _fault(state).wait
+        if asked is None:
+            asked = wait_exponential(self._backoff, max=self._max_wait)(state)
+        wait = asked + wait_random(self._backoff / 2, self._backoff)(state)
+        if _fault(state).status == 429:
+            self._allowance.pause(wait)
+        return wait
+
+
+class _Passing(Exception):
+    """A fault that may be gone on the next try; `error` is what it becomes when it is not."""
+
+    def __init__(self, error: TalkoverError, wait: float | None = None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.wait = wait
+        self.status = error.status if isinstance(error, ApiError) else None
+
+
+class _Allowance:
+    """Keeps the requests of all threads within the X-RateLimit headers: it pauses before a 429, not after.
+
+    A request on its way is counted as one that the last `Remaining` did not know of yet.
+    """
+
+    def __init__(self, max_wait: float, cancelled: threading.Event) -> None:
+        self._max_wait = max_wait
+        self._cancelled = cancelled
+        self._turn = threading.Condition()
+        self._limit: int | None = None
+        self._remaining: int | None = None
+        self._window_ends = 0.0
+        self._paused_until = 0.0
+        self._on_their_way = 0
+
+    def take(self) -> None:
+        """Waits for a turn."""
+        with self._turn:
+            while not self._is_free():
+                if self._cancelled.is_set():
+                    raise ApiError("cancelled: another request of this run failed")
+                ends = max(self._window_ends, self._paused_until)
+                self._turn.wait(timeout=min(max(ends - time.monotonic(), 0.001), 1))
+            self._on_their_way += 1
+
+    def give_back(self, headers: Mapping[str, str]) -> None:
+        """Ends a turn with the headers that came, if any."""
+        with self._turn:
+            self._on_their_way -= 1
+            remaining = _number(headers.get("X-RateLimit-Remaining"))
+            if remaining is not None:
+                self._learn(int(remaining), headers)
+            self._turn.notify_all()
+
+    def pause(self, seconds: float) -> None:
+        """Nobody asks for so long: a 429 came."""
+        with self._turn:
+            self._paused_until = max(time.monotonic() + seconds, self._paused_until)
+
+    def _is_free(self) -> bool:
+        now = time.monotonic()
+        if now < self._paused_until:
+            return False
+        if now >= self._window_ends:
+            self._remaining = self._limit
+        return self._remaining is None or self._remaining > self._on_their_way
+
+    def _learn(self, remaining: int, headers: Mapping[str, str]) -> None:
+        limit = _number(headers.get("X-RateLimit-Limit"))
+        self._limit = max(int(limit), 1) if limit is not None else None
+        now = time.monotonic()
+        if now < self._window_ends and self._remaining is not None:
+            remaining = min(remaining, self._remaining)
+        self._remaining = remaining
+        reset = _seconds_until_reset(headers)
+        if reset is not None and reset <= self._max_wait:
+            self._window_ends = now + reset
+
+
+class _Bearer(AuthBase):
+    """Sets the header itself: a .netrc entry would otherwise replace it."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class _Session(requests.Session):
+    """Follows redirects within one origin only."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        target = super().get_redirect_target(resp)
+        if target is None:
+            return None
+        here, there = urlsplit(resp.url), urlsplit(urljoin(resp.url, target))
+        if (here.scheme, here.netloc) != (there.scheme, there.netloc):
+            resp.close()
+            raise ApiError(
+                f"{here.scheme}://{here.netloc} redirects to {there.scheme}://{there.netloc}: not followed, "
+                "the token would go there. If that is right, set base_url to it",
+                resp.status_code,
+            )
+        return target
+
+
+def _open_session(token: str, base_url: str, connections: int) -> requests.Session:
+    session = _Session()
+    session.auth = _Bearer(token)
+    session.headers.update({"Accept": "application/json", "User-Agent": "talkover-dlt"})
+    session.mount(base_url, HTTPAdapter(pool_maxsize=connections))
+    if urlsplit(base_url).scheme == "http":
+        # A proxy from the environment would get the token in clear; plain http is for loopback alone.
+        session.trust_env = False
+    return session
+
+
+def checked_token(token: str | None, environment: str = "default") -> str:
+    """`token` without white space around it. Raises ConfigurationError where it cannot be one; never quotes it."""
+    token = (token or "").strip()
+    if not token:
+        raise ConfigurationError(
+            f"no API token for environment {environment!r}: set TALKOVER_TOKEN, SOURCES__TALKOVER__API_TOKEN "
+            "or api_token under [sources.talkover] in .dlt/secrets.toml"
+        )
+    if not re.fullmatch(r"[!-~]+", token):
+        raise ConfigurationError(
+            f"the API token of environment {environment!r} holds spaces, line breaks or letters that no token has: "
+            "give the token alone, without 'Bearer'"
+        )
+    return token
+
+
+def checked_base_url(base_url: str) -> str:
+    """`base_url` without a slash at its end. Raises ConfigurationError unless it is https, or http to loopback."""
+    url = urlsplit(base_url.strip())
+    if url.scheme not in ("https", "http") or not url.hostname:
+        raise ConfigurationError(f"base_url {base_url!r} is no https address")
+    if url.username or url.password or url.query or url.fragment:
+        raise ConfigurationError("base_url must be an address alone, without user, password, query or fragment")
+    if url.scheme == "http" and not _is_loopback(url.hostname):
+        raise ConfigurationError(
+            f"base_url {base_url!r} is plain http: the token would travel in clear. Use https; http is for loopback"
+        )
+    return base_url.strip().rstrip("/")
+
+
+def server_message(answer: Any) -> str | None:
+    """What the server said, from any of the documented error shapes, on one line; None where it said nothing.
+
+    `{"message"}`, `{"error": {"code", "message"}}`, `{"error": "CODE", "message"}` and `{"message", "errors": {…}}`.
+    """
+    if not isinstance(answer, dict):
+        return None
+    error = answer.get("error")
+    nested = error if isinstance(error, dict) else {}
+    code = nested.get("code") or (error if isinstance(error, str) else None)
+    parts = [str(part) for part in (code, nested.get("message") or answer.get("message")) if part]
+    errors = answer.get("errors")
+    for name, texts in errors.items() if isinstance(errors, dict) else ():
+        parts.append(f"{name}: {' '.join(map(str, texts)) if isinstance(texts, list) else texts}")
+    return _one_line("; ".join(parts)) or None
+
+
+_ADVICE = {
+    401: "The token is wrong, expired or missing: each Talkover environment has its own",
+    403: "The token is known, but may not do this: give it the permission to read phone numbers",
+}
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _fault(state: RetryCallState) -> _Passing:
+    """The fault of the attempt that has ended: only these are retried."""
+    return cast(_Passing, state.outcome and state.outcome.exception())
+
+
+def _log_wait(state: RetryCallState) -> None:
+    log.warning("%s; asking again in %.1f s", _fault(state), state.upcoming_sleep)
+
+
+def _asked_wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait by `Retry-After` (seconds or a date), else by `X-RateLimit-Reset` where nothing remains."""
+    retry_after = headers.get("Retry-After")
+    if retry_after is not None:
+        seconds = _number(retry_after)
+        if seconds is not None:
+            return max(seconds, 0)
+        try:
+            return max(parsedate_to_datetime(retry_after).timestamp() - _server_time(headers), 0)
+        except ValueError:
+            pass
+    is_used_up = (_number(headers.get("X-RateLimit-Remaining")) or 0) <= 0
+    return _seconds_until_reset(headers) if is_used_up else None
+
+
+def _seconds_until_reset(headers: Mapping[str, str]) -> float | None:
+    """`X-RateLimit-Reset` as seconds from now: the docs give no unit, so a huge value is an epoch (s or ms)."""
+    reset = _number(headers.get("X-RateLimit-Reset"))
+    if reset is None:
+        return None
+    if reset > 1e11:
+        reset /= 1000
+    if reset > 1e8:
+        reset -= _server_time(headers)
+    return max(reset, 0)
+
+
+def _server_time(headers: Mapping[str, str]) -> float:
+    """The server's clock by its `Date`, so that ours may be wrong."""
+    try:
+        return parsedate_to_datetime(headers["Date"]).timestamp()
+    except (KeyError, ValueError):
+        return time.time()
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text) if text is not None else None
+    except ValueError:
+        return None
+    return number if number is not None and abs(number) < 1e15 else None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _describe_page(body: bytes) -> str | None:
+    """Says what a body is that should have been JSON, without quoting it."""
+    if not body.strip():
+        return "an empty body"
+    if body.lstrip()[:1] == b"<":
+        title = re.search(rb"<title[^>]*>(.*?)</title>", body[:4096], re.IGNORECASE | re.DOTALL)
+        name = _one_line(title[1].decode("utf-8", "replace")) if title else ""
+        return f"an HTML page ({name!r})" if name else "an HTML page"
+    return None
+
+
+def _one_line(text: str, length: int = 300) -> str:
+    """`text` with white space folded, control characters gone, and cut."""
+    folded = " ".join("".join(c if c.isprintable() or c.isspace() else " " for c in text).split())
+    return folded if len(folded) <= length else folded[: length - 1] + "…"
+
+
+def _innermost(error: BaseException) -> str:
+    """The first cause of a network error in its own words: urllib3 wraps it three times."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return _one_line(str(error)) or type(error).__name__
