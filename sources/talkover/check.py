@@ -1,0 +1,81 @@
+"""`talkover check`: is each token good, what does it reach, does the destination answer. Loads nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dlt
+
+from .client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, Page
+from .errors import LoadError, TalkoverError
+from .load import duckdb_file, open_pipeline, plain_errors, use_defaults
+from .source import configured_clients
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at, and whether it is good."""
+
+    what: str
+    is_good: bool
+    says: str
+
+
+@dataclass(frozen=True)
+class _Row:
+    id: str
+
+
+def check_account(destination: Any = "duckdb", dataset: str = "talkover") -> Iterator[Finding]:
+    """A finding for each environment and endpoint, and one for the destination. Raises ConfigurationError."""
+    use_defaults()
+    for key, client in configured_clients().items():
+        for endpoint, rows in ((PHONE_NUMBERS, "numbers"), (RELEASE_REQUESTS, "requests")):
+            try:
+                says = _describe(client.first_page(endpoint, _ids), rows)
+                yield Finding(f"environment {key}: /{endpoint}", True, says)
+            except TalkoverError as error:
+                yield Finding(f"environment {key}: /{endpoint}", False, str(error))
+    try:
+        with plain_errors():
+            yield Finding(f"destination {destination}", True, _ask_destination(destination, dataset))
+    except LoadError as error:
+        yield Finding(f"destination {destination}", False, str(error))
+
+
+def _ids(rows: Sequence[Json]) -> list[_Row]:
+    return [_Row(str(row.get("id"))) for row in rows]
+
+
+def _describe(page: Page[_Row], rows: str) -> str:
+    if page.total is not None:
+        pages = "1 page" if page.last_page == 1 else f"{page.last_page} pages"
+        return f"the token works; {page.total} {rows} on {pages}"
+    if page.next_params is not None:
+        return f"the token works; at least {len(page.rows)} {rows}, on several pages without a total"
+    return f"the token works; {len(page.rows)} {rows}, all in one answer (not paginated)"
+
+
+def _ask_destination(destination: Any, dataset: str) -> str:
+    pipeline = open_pipeline(destination, dataset)
+    file = duckdb_file(pipeline)
+    if file is not None and not file.exists():
+        if not os.access(file.parent, os.W_OK):
+            raise LoadError(f"{file.parent} is no folder that can be written to")
+        return f"{file} will be made by the first load"
+    with pipeline.sql_client() as client:
+        client.execute_sql("select 1")
+        has_dataset = client.has_dataset()
+    last = _last_load(pipeline) if has_dataset else "holds no load yet"
+    return f"answers; dataset {dataset!r} {last}"
+
+
+def _last_load(pipeline: dlt.Pipeline) -> str:
+    pipeline.sync_destination()
+    if "load_runs" not in pipeline.default_schema.tables:
+        return "holds no load yet"
+    row = pipeline.dataset()("select max(observed_at) from load_runs").fetchone()
+    return f"was last loaded {row[0]:%Y-%m-%d %H:%M} UTC" if row and row[0] else "holds no load yet"

@@ -1,0 +1,213 @@
+"""The command line: `talkover load`, `check` and `sandbox`. Imports dlt only once it is needed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from .errors import ConfigurationError, TalkoverError
+
+if TYPE_CHECKING:
+    from .load import Summary
+
+DEMO_FOUNDED = date(2025, 1, 1)
+"""The demo account's first day; what it holds on any later day is always the same."""
+DEMO_SIZE = 60
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code: 0 done, 2 wrong usage or configuration, 1 anything else."""
+    options = _parser().parse_args(arguments)
+    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")  # dlt starts it when it is first imported
+    logging.basicConfig(level=logging.DEBUG if options.debug else logging.WARNING, format="talkover: %(message)s")
+    try:
+        return int(options.run(options))
+    except TalkoverError as error:
+        if options.debug:
+            traceback.print_exc()
+        print(f"talkover: {error}", file=sys.stderr)
+        return error.exit_code
+    except Exception as error:  # the last line of defence: one line for the log of a schedule
+        if options.debug:
+            raise
+        print(
+            f"talkover: {type(error).__name__}: {error}. This is a bug: please report it, with --debug", file=sys.stderr
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("talkover: interrupted; the next run starts from what the destination holds", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="talkover", description="Talkover phone numbers and release requests as tables."
+    )
+    parser.add_argument("--version", action="version", version=f"talkover {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    load = commands.add_parser("load", help="load every number and request", description=_load.__doc__)
+    _add_destination(load)
+    load.add_argument("--demo", action="store_true", help="load a made-up account, into talkover_demo.duckdb")
+    load.add_argument("--full-refresh", action="store_true", help="send every row again (a repair; drops nothing)")
+    load.add_argument("--observed-at", metavar="INSTANT", type=_instant, help="date the changes, instead of now")
+    load.add_argument("--allow-mass-removal", action="store_true", help="the account really lost most of its numbers")
+    load.add_argument(
+        "--accept-incomplete", action="store_true", help="load a listing that never adds up; remove nothing"
+    )
+    load.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+    load.set_defaults(run=_load)
+
+    check = commands.add_parser("check", help="try tokens and destination", description=_check.__doc__)
+    _add_destination(check)
+    check.set_defaults(run=_check)
+
+    sandbox = commands.add_parser("sandbox", help="serve a made-up Talkover API", description=_sandbox.__doc__)
+    sandbox.add_argument("--port", type=int, default=8080)
+    sandbox.add_argument("--seed", type=int, default=1, help="which account; the same seed gives the same one")
+    sandbox.add_argument("--numbers", type=int, default=DEMO_SIZE, help="how many phone numbers it holds")
+    sandbox.add_argument("--pagination", choices=("meta", "links", "none"), default="meta")
+    sandbox.add_argument("--rate-limit", type=int, default=1000, help="requests a minute")
+    sandbox.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="KIND[,endpoint=NAME][,page=N][,times=N]",
+        help="answer wrongly; KIND 'list' lists the kinds",
+    )
+    sandbox.set_defaults(run=_sandbox)
+
+    for command in (load, check, sandbox):
+        command.add_argument("--debug", action="store_true", help="log everything and show tracebacks")
+    return parser
+
+
+def _add_destination(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--destination", default="duckdb", help="a destination of dlt (default: duckdb)")
+    command.add_argument("--dataset", default="talkover", help="the schema of the tables (default: talkover)")
+
+
+def _load(options: argparse.Namespace) -> int:
+    """Load every phone number and release request, and print what changed."""
+    from .load import load_account
+    from .progress import TerminalLine
+
+    arguments: dict[str, Any] = {
+        "destination": options.destination,
+        "dataset": options.dataset,
+        "progress": TerminalLine() if sys.stderr.isatty() else None,
+        "full_refresh": options.full_refresh,
+        "observed_at": options.observed_at,
+        "allow_mass_removal": options.allow_mass_removal,
+        "accept_incomplete": options.accept_incomplete,
+    }
+    if options.demo:
+        with _demo(options.observed_at) as demo:
+            summary = load_account(**arguments, **demo)
+    else:
+        summary = load_account(**arguments)
+    print(json.dumps(summary.as_dict()) if options.json else _table(summary))
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Try each token and the destination, without loading."""
+    from .check import check_account
+
+    is_good = True
+    for finding in check_account(options.destination, options.dataset):
+        print(f"{'ok  ' if finding.is_good else 'FAIL'}  {finding.what}: {finding.says}")
+        is_good &= finding.is_good
+    return 0 if is_good else 1
+
+
+def _sandbox(options: argparse.Namespace) -> int:
+    """Serve a made-up Talkover API on this machine until Ctrl-C."""
+    from .sandbox import FAULTS, Account, Fault, Sandbox
+    from .sandbox.server import RateLimit
+
+    if "list" in options.fault:
+        print("\n".join(FAULTS))
+        return 0
+    try:
+        faults = [Fault.parse(text) for text in options.fault]
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    sandbox = Sandbox(
+        Account(options.seed, options.numbers),
+        port=options.port,
+        pagination=options.pagination,
+        faults=faults,
+        rate_limit=RateLimit(options.rate_limit),
+    )
+    try:
+        with sandbox:
+            print(f"serving {options.numbers} numbers; Ctrl-C ends it. In another shell:")
+            print(f"  export SOURCES__TALKOVER__BASE_URL={sandbox.base_url} TALKOVER_TOKEN={sandbox.token}")
+            print("  talkover load")
+            print(
+                f"  curl -X POST 'http://127.0.0.1:{sandbox.port}/sandbox/advance?days=30'  # lives a month", flush=True
+            )
+            sandbox.stopped.wait()
+    except OSError as error:
+        raise TalkoverError(f"cannot serve on port {options.port}: {error.strerror}") from None
+    except KeyboardInterrupt:
+        print()
+    return 0
+
+
+@contextmanager
+def _demo(observed_at: datetime | None) -> Iterator[dict[str, Any]]:
+    """Serves the demo account as it is on that day, and gives the arguments that load it."""
+    from .sandbox import Account, Sandbox
+
+    day = (observed_at or datetime.now(timezone.utc)).date()
+    if day < DEMO_FOUNDED:
+        raise ConfigurationError(f"the demo account begins on {DEMO_FOUNDED}: give a later --observed-at")
+    account = Account(size=DEMO_SIZE, founded=DEMO_FOUNDED)
+    account.advance(day)
+    with Sandbox(account) as sandbox:
+        yield {
+            "api_token": sandbox.token,
+            "base_url": sandbox.base_url,
+            "environments": {},
+            "environment_key": "demo",
+            "pipeline_name": "talkover_demo",
+        }
+
+
+def _instant(text: str) -> datetime:
+    """An ISO 8601 date or instant, UTC unless it says otherwise."""
+    try:
+        instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 date or instant") from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)
+
+
+def _table(summary: Summary) -> str:
+    figures = ("listed", "added", "changed", "removed", "unchanged")
+    lines = [f"{'':<24}" + "".join(f"{figure:>11}" for figure in figures)]
+    for resource, counts in summary.resources.items():
+        partly = "" if counts.complete else "   not the whole list: nothing was removed"
+        lines.append(f"{resource:<24}" + "".join(f"{getattr(counts, figure):>11,}" for figure in figures) + partly)
+    lines += ["", f"{'a month':<24}{'numbers':>11}{'cost':>16}"]
+    for rate in summary.run_rate:
+        group = f"{rate.environment_key} {rate.currency or '(no currency)'}"
+        cost = "not told" if rate.monthly_cost is None else f"{rate.monthly_cost:,.2f}"
+        lines.append(f"{group:<24}{rate.numbers:>11,}{cost:>16}")
+    where = f"{summary.destination}, dataset {summary.dataset}"
+    return "\n".join([*lines, "", *summary.notes, f"{where}: {summary.requests} requests, {summary.seconds} s"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

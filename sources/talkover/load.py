@@ -1,0 +1,328 @@
+"""A whole load, as a schedule needs it: lock, what was left pending, listing, load with retries, summary.
+
+    Talkover API → talkover_source → dlt pipeline → destination → Summary
+
+Running it again is always safe: the destination tells what is there, and only differences are sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import dlt
+from dlt.common.configuration.exceptions import ConfigurationException
+from dlt.common.configuration.providers import CustomLoaderDocProvider
+from dlt.common.destination.exceptions import DestinationTerminalException, DestinationUndefinedEntity
+from dlt.common.exceptions import DltException
+from dlt.common.pipeline import get_dlt_pipelines_dir
+from dlt.common.runtime.collector import NULL_COLLECTOR
+from dlt.common.runtime.collector_base import Collector
+from dlt.extract import DltSource
+from dlt.pipeline.exceptions import PipelineStepFailed
+from dlt.pipeline.helpers import retry_load
+from filelock import FileLock, Timeout
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+
+from . import __version__
+from .errors import ConfigurationError, LoadError, RunInProgress, TalkoverError
+from .source import talkover_source
+from .tables import LEDGER_RESOURCES
+
+PIPELINE = "talkover_pipeline"
+DATASET = "talkover"
+LOCK_SECONDS = 10
+LOAD_ATTEMPTS = 3
+LOCATION = "talkover_destination"
+"""Where dlt's local state keeps what destination it belongs to."""
+
+DEFAULTS_NAME = "defaults of talkover"
+DEFAULTS = {
+    "runtime": {"log_level": "CRITICAL"},
+    "data_writer": {"disable_compression": True},
+    "normalize": {"data_writer": {"disable_compression": True}},
+}
+"""Settings of dlt where nobody set them. Its errors are raised, so it need not log them too; intermediate files live
+for seconds, and packing them costs a third of a load."""
+
+log = logging.getLogger("talkover")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of a resource. `unchanged` includes rows in which only a countdown or `updated_at` moved."""
+
+    listed: int
+    added: int
+    changed: int
+    removed: int
+    unchanged: int
+    complete: bool
+
+
+@dataclass(frozen=True)
+class RunRate:
+    """What the numbers of an environment cost a month, in one currency; None for a currency that was not told."""
+
+    environment_key: str
+    currency: str | None
+    numbers: int
+    monthly_cost: Decimal | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a load did, read back from the tables."""
+
+    run_id: str
+    observed_at: datetime
+    destination: str
+    dataset: str
+    resources: dict[str, Counts]
+    run_rate: list[RunRate]
+    requests: int
+    seconds: float
+    notes: list[str] = field(default_factory=list)
+    connector_version: str = __version__
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: the instant in ISO 8601, money as text, so that it stays exact."""
+        rates = [
+            asdict(rate) | {"monthly_cost": None if rate.monthly_cost is None else f"{rate.monthly_cost:f}"}
+            for rate in self.run_rate
+        ]
+        return asdict(self) | {"observed_at": self.observed_at.isoformat(), "run_rate": rates}
+
+
+def load_account(
+    *,
+    destination: Any = "duckdb",
+    dataset: str = DATASET,
+    pipeline_name: str = PIPELINE,
+    progress: Collector | None = None,
+    **source_arguments: Any,
+) -> Summary:
+    """Loads every phone number and release request, and tells what changed.
+
+    Args:
+        destination: a destination of dlt, by name or made by its factory.
+        dataset: the schema that the tables are in.
+        pipeline_name: names dlt's working directory, and the DuckDB file where none is configured.
+        progress: a collector of dlt.
+        source_arguments: see `talkover_source`.
+
+    Raises:
+        TalkoverError: nothing is lost; the next run starts from what the destination holds.
+    """
+    started = time.monotonic()
+    use_defaults()
+    with plain_errors(), run_lock(pipeline_name):
+        source = talkover_source(**source_arguments)
+        pipeline = open_pipeline(destination, dataset, pipeline_name, progress)
+        _forget_other_destination(pipeline)
+        notes = _finish_pending(pipeline)
+        load_id = _run(pipeline, source)
+        return _summary(pipeline, load_id, notes, time.monotonic() - started)
+
+
+def use_defaults() -> None:
+    """Puts DEFAULTS behind every other place that dlt reads settings from."""
+    if any(provider.name == DEFAULTS_NAME for provider in dlt.config.config_providers):
+        return
+    dlt.config.register_provider(CustomLoaderDocProvider(DEFAULTS_NAME, lambda: DEFAULTS, False))
+    context = dlt.current.run_context()
+    context.reset_config()
+    context.initialize_runtime()
+
+
+def open_pipeline(
+    destination: Any = "duckdb",
+    dataset: str = DATASET,
+    pipeline_name: str = PIPELINE,
+    progress: Collector | None = None,
+) -> dlt.Pipeline:
+    """The pipeline, not connected yet. Raises ConfigurationError for a destination that cannot work."""
+    pipeline = dlt.pipeline(
+        pipeline_name, destination=destination, dataset_name=dataset, progress=progress or NULL_COLLECTOR
+    )
+    if pipeline.destination.config_params.get("local_dir") == pipeline.get_local_state_val("initial_cwd"):
+        # dlt keeps the folder of a pipeline's first run: from another one it would go on filling the file in the first.
+        pipeline.destination.config_params["local_dir"] = str(Path.cwd())
+    file = duckdb_file(pipeline)
+    if file is not None and file.stem.lower() == dataset.lower():
+        raise ConfigurationError(
+            f"DuckDB cannot keep dataset {dataset!r} in a file of the same name ({file.name}): SQL could not tell them "
+            "apart. Name the file otherwise, or give another --dataset"
+        )
+    return pipeline
+
+
+def duckdb_file(pipeline: dlt.Pipeline) -> Path | None:
+    """The file of a DuckDB destination; None for any other."""
+    if pipeline.destination.destination_name != "duckdb":
+        return None
+    credentials: Any = pipeline.destination_client().config.credentials
+    return Path(credentials.database)
+
+
+@contextmanager
+def run_lock(pipeline_name: str) -> Iterator[None]:
+    """One run at a time a pipeline and host. Raises RunInProgress, with who is at work, after LOCK_SECONDS."""
+    folder = Path(get_dlt_pipelines_dir())
+    folder.mkdir(parents=True, exist_ok=True)
+    holder = folder / f".{pipeline_name}.holder"
+    lock = FileLock(folder / f".{pipeline_name}.lock", timeout=LOCK_SECONDS)
+    try:
+        lock.acquire()
+    except Timeout:
+        who = holder.read_text().strip() if holder.exists() else "another process"
+        raise RunInProgress(
+            f"pipeline {pipeline_name!r} is being run by {who}. Waited {LOCK_SECONDS} s; nothing was asked of the API"
+        ) from None
+    try:
+        now = datetime.now(timezone.utc)
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {now:%Y-%m-%d %H:%M:%S} UTC")
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Unwraps the errors of this package from dlt's, and makes one line of every other that a run can end in."""
+    try:
+        yield
+    except DltException as error:
+        causes = _causes(error)
+        for cause in causes:
+            if isinstance(cause, TalkoverError):
+                raise cause from error
+            if isinstance(cause, ConfigurationException):
+                raise ConfigurationError(f"dlt's configuration: {_first_line(cause)}") from error
+        step = f"the {error.step} step failed: " if isinstance(error, PipelineStepFailed) else ""
+        raise LoadError(step + _first_line(causes[-1])) from error
+    except OSError as error:
+        raise LoadError(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}") from error
+
+
+def _forget_other_destination(pipeline: dlt.Pipeline) -> None:
+    """What dlt's working directory holds for another file, server or dataset must not be loaded into this one."""
+    location = f"{pipeline.destination_client().config.data_location()} {pipeline.dataset_name}"
+    try:
+        before = pipeline.get_local_state_val(LOCATION)
+    except KeyError:
+        before = location
+    if before != location:
+        log.info("the working directory of %s is another destination's: made anew", pipeline.pipeline_name)
+        pipeline.drop()
+    pipeline.set_local_state_val(LOCATION, location)
+
+
+def _finish_pending(pipeline: dlt.Pipeline) -> list[str]:
+    """Loads what a killed run left behind, or drops it where it cannot be loaded: the next listing holds it anyway."""
+    pipeline.sync_destination()
+    if not pipeline.has_pending_data:
+        return []
+    log.warning("finishing what an earlier run left pending")
+    try:
+        _run(pipeline)
+    except PipelineStepFailed as error:
+        is_terminal = any(isinstance(cause, DestinationTerminalException) for cause in _causes(error))
+        if error.step != "normalize" and not is_terminal:
+            raise
+        log.warning("it cannot be loaded and is dropped: %s", _first_line(_causes(error)[-1]))
+        pipeline.drop()
+        return ["dropped what an earlier run left pending: it could not be loaded"]
+    return ["finished what an earlier run left pending"]
+
+
+def _run(pipeline: dlt.Pipeline, source: DltSource | None = None) -> str:
+    """Runs `source`, or what is pending, and tries the load step again where that may help: it never lists twice.
+
+    Returns the id of the load package that came last.
+    """
+    to_extract = source
+    for attempt in Retrying(
+        retry=retry_if_exception(lambda error: retry_load()(error) or _is_missing_table(error)),
+        stop=stop_after_attempt(LOAD_ATTEMPTS),
+        wait=wait_exponential(max=30),
+        reraise=True,
+    ):
+        with attempt:
+            try:
+                info = pipeline.run(to_extract, **_file_format(pipeline))
+            except PipelineStepFailed as error:
+                to_extract = None
+                if _is_missing_table(error):
+                    with pipeline.destination_client() as client:
+                        client.update_stored_schema(force=True)
+                raise
+    return info.loads_ids[-1] if info else ""
+
+
+def _file_format(pipeline: dlt.Pipeline) -> dict[str, Any]:
+    """dlt prefers INSERT statements for DuckDB, where files of JSON lines load five times as fast."""
+    capabilities = pipeline.destination.capabilities()
+    inserts = capabilities.preferred_loader_file_format == "insert_values"
+    takes_lines = "jsonl" in (capabilities.supported_loader_file_formats or ())
+    return {"loader_file_format": "jsonl"} if inserts and takes_lines else {}
+
+
+def _is_missing_table(error: BaseException) -> bool:
+    """A table was dropped by hand, and dlt goes by what it remembers."""
+    return any(isinstance(cause, DestinationUndefinedEntity) for cause in _causes(error))
+
+
+def _summary(pipeline: dlt.Pipeline, load_id: str, notes: list[str], seconds: float) -> Summary:
+    query = pipeline.dataset()
+    figures = ("listed", "added", "changed", "removed", "complete")
+    columns = [f"{resource}_{figure}" for resource in LEDGER_RESOURCES for figure in figures]
+    listed = ", ".join(["run_id", "observed_at", "requests_made", *columns])
+    this_load = f"from load_runs where _dlt_load_id = '{load_id}'"
+    runs = query(f"select {listed} {this_load}").fetchall()
+    rates = query(
+        "select environment_key, currency, count(*), sum(monthly_renewal_cost) from phone_numbers "  # noqa: S608
+        f"where environment_key in (select environment_key {this_load}) "
+        "group by environment_key, currency order by environment_key, currency"
+    ).fetchall()
+    return Summary(
+        run_id=runs[0][0],
+        observed_at=runs[0][1],
+        destination=str(duckdb_file(pipeline) or pipeline.destination.destination_name),
+        dataset=pipeline.dataset_name,
+        resources={
+            resource: _counts([run[3 + len(figures) * position :][: len(figures)] for run in runs])
+            for position, resource in enumerate(LEDGER_RESOURCES)
+        },
+        run_rate=[RunRate(*rate) for rate in rates],
+        requests=sum(run[2] for run in runs),
+        seconds=round(seconds, 2),
+        notes=notes,
+    )
+
+
+def _counts(figures: list[tuple[int, int, int, int, bool]]) -> Counts:
+    """The figures of all environments together."""
+    listed, added, changed, removed = (sum(column) for column in list(zip(*figures, strict=True))[:4])
+    return Counts(listed, added, changed, removed, listed - added - changed, all(row[4] for row in figures))
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """`error` and what it was raised from, innermost last."""
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None:
+        causes.append(cause)
+    return causes
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

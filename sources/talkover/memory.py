@@ -1,0 +1,130 @@
+"""What the destination holds of earlier runs: the connector's only memory, so a lost working directory costs nothing.
+
+Plain SQL through dlt's `sql_client`, so that it reads the same on every SQL destination.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from sys import intern
+from typing import Any
+
+import dlt
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.common.schema import Schema
+from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
+
+from .changes import Known
+from .tables import KEYS, TableName
+
+FETCH_ROWS = 10_000
+IDS_A_QUERY = 500
+
+
+@dataclass(frozen=True)
+class Log:
+    """The latest version of each id in a change log. `added_at` holds the instants of those that were added by it."""
+
+    known: Known[str]
+    newest: dict[str, datetime]
+    added_at: dict[str, datetime]
+
+
+class Memory:
+    """Reads what the tables of `schema` hold, in the pipeline that extracts now.
+
+    A source that is iterated without a pipeline knows nothing, and neither does anyone of a table that this very run
+    drops or truncates (dlt's `refresh` modes): those still hold their rows while the run extracts. `missing` collects
+    the tables that were asked for and are not there.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self.missing: set[TableName] = set()
+        try:
+            package: Any = dlt.current.load_package_state()["state"]
+        except CurrentLoadPackageStateNotAvailable:
+            self.is_in_pipeline = False
+            return
+        self.is_in_pipeline = True
+        emptied = [*package.get("dropped_tables", ()), *package.get("truncated_tables", ())]
+        self._emptied = {table["name"] for table in emptied}
+
+    def current(self, table: TableName) -> Known[Any]:
+        """The fingerprint and environment of every row in `table`, by its key (a tuple where that has two columns)."""
+        fingerprints: dict[Any, str] = {}
+        environments: dict[Any, str] = {}
+        key = KEYS[table]
+        for *values, fingerprint, environment in self._select(table, [*key, "row_fingerprint", "environment_key"]):
+            identity = values[0] if len(key) == 1 else tuple(values)
+            fingerprints[identity] = fingerprint
+            environments[identity] = intern(environment)
+        return Known(fingerprints, environments)
+
+    def latest(self, table: TableName) -> Log:
+        """The latest version of every id in the change log `table`; ids that were removed are not known any more."""
+        fingerprints: dict[str, str] = {}
+        environments: dict[str, str] = {}
+        newest: dict[str, datetime] = {}
+        added_at: dict[str, datetime] = {}
+        columns = ["id", "row_fingerprint", "environment_key", "change_type", "changed_at"]
+        for id, fingerprint, environment_key, change_type, changed_at in self._select(table, columns, latest=True):
+            instant = _in_utc(changed_at)
+            environment = intern(environment_key)
+            newest[environment] = max(instant, newest.get(environment, instant))
+            if change_type == "removed":
+                continue
+            fingerprints[id] = fingerprint
+            environments[id] = environment
+            if change_type == "added":
+                added_at[id] = instant
+        return Log(Known(fingerprints, environments), newest, added_at)
+
+    def latest_rows(self, table: TableName, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The latest version of each of `ids` in the change log `table`, whole: column to value."""
+        rows: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(ids), IDS_A_QUERY):
+            columns = [name for name in self._schema.get_table_columns(table) if not name.startswith("_dlt_")]
+            for values in self._select(table, columns, latest=True, ids=ids[start : start + IDS_A_QUERY]):
+                row = dict(zip(columns, values, strict=True))
+                rows[row["id"]] = row
+        return rows
+
+    def last_observed(self, environments: Collection[str]) -> datetime | None:
+        """The instant of the latest run of any of `environments`, by the ledger."""
+        runs = self._select("load_runs", ["environment_key", "observed_at"])
+        return max((_in_utc(at) for environment, at in runs if environment in environments), default=None)
+
+    def _select(
+        self, table: TableName, columns: Sequence[str], *, latest: bool = False, ids: Sequence[str] = ()
+    ) -> Iterator[Sequence[Any]]:
+        if not self.is_in_pipeline or table in self._emptied:
+            self.missing.add(table)
+            return
+        pipeline = dlt.current.pipeline()
+        is_known = self._schema.name in pipeline.schema_names
+        with pipeline.sql_client(self._schema.name) if is_known else pipeline.sql_client() as client:
+            name = client.make_qualified_table_name(table)
+            listed = ", ".join(map(client.escape_column_name, columns))
+            id, changed_at = client.escape_column_name("id"), client.escape_column_name("changed_at")
+            source = f"from {name}"
+            if ids:
+                source += f" where {id} in ({', '.join(['%s'] * len(ids))})"
+            if latest:
+                age = f"row_number() over (partition by {id} order by {changed_at} desc) as version_age"
+                source = f"from (select {listed}, {age} {source}) versions where version_age = 1"
+            query = f"select {listed} {source}"  # our own names; values are parameters
+            try:
+                with client.execute_query(query, *ids) as cursor:
+                    while rows := cursor.fetchmany(FETCH_ROWS):
+                        yield from rows
+            except DestinationUndefinedEntity:
+                self.missing.add(table)  # the first run, or a table dropped by hand
+
+
+def _in_utc(value: datetime | str) -> datetime:
+    """Some drivers give instants without their zone, or as text; all of them are stored in UTC."""
+    instant = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return instant.replace(tzinfo=timezone.utc) if instant.tzinfo is None else instant.astimezone(timezone.utc)

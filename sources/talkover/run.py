@@ -1,0 +1,376 @@
+"""One run over the account: lists each endpoint once, compares it with what the destination holds, makes the rows.
+
+A run is lazy: an endpoint is asked when the first table that was selected needs it, and never otherwise.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import cache, cached_property
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import dlt
+import orjson
+from dlt.common.normalizers.naming import NamingConvention
+from dlt.common.schema import Schema
+
+from . import __version__
+from .changes import Changes, Known, canonical, compare, fingerprint, guard_removal
+from .client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, Listing, TalkoverClient
+from .errors import ConfigurationError, IncompleteListing, InvalidRow
+from .memory import Log, Memory
+from .models import COUNTDOWNS, Agent, PhoneNumber, ReleaseRequest, Resource, read_rows
+from .tables import LEDGER_RESOURCES, OWN_COLUMNS, REMOVED, TableName, model_columns
+
+NO_CHANGE = COUNTDOWNS | {"updated_at"}
+"""Fields that make no row in a change log by themselves: a touch is no change."""
+NUMBER_TABLES: tuple[TableName, ...] = ("phone_numbers", "phone_number_agents", "phone_number_changes")
+REQUEST_TABLES: tuple[TableName, ...] = ("release_requests", "release_request_changes")
+CHANGE_LOGS: tuple[TableName, ...] = ("phone_number_changes", "release_request_changes")
+ROWS_A_BATCH = 5_000
+NEVER = datetime.min.replace(tzinfo=timezone.utc)
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a caller may ask of a run; see `talkover_source`."""
+
+    filters: Mapping[str, str] = field(default_factory=dict)
+    observed_at: datetime | None = None
+    full_refresh: bool = False
+    allow_mass_removal: bool = False
+    accept_incomplete: bool = False
+
+
+@dataclass
+class SeenRow:
+    """A row of a listing: fingerprints for comparing, and its values as JSON where some table needs them."""
+
+    __slots__ = ("agent_marks", "change_mark", "environment_key", "id", "mark", "updated_at", "values")
+    id: str
+    environment_key: str
+    updated_at: datetime | None
+    mark: str
+    change_mark: str
+    agent_marks: Mapping[str, str]
+    values: tuple[bytes, bytes]
+
+    def row(self) -> Json:
+        """Column to value, without nulls."""
+        return {**orjson.loads(self.values[0]), **orjson.loads(self.values[1])}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The listings of all environments, and one row an id."""
+
+    rows: Mapping[str, SeenRow]
+    listings: Mapping[str, Listing[SeenRow]]
+
+    def saw(self, id: str) -> bool:
+        """Whether any reading of any environment held `id`, also one that had to be made again."""
+        return id in self.rows or any(id in listing.seen for listing in self.listings.values())
+
+    def marks(self, table: TableName) -> Mapping[Any, str]:
+        """The fingerprints that `table` is to hold, by its key."""
+        if table in CHANGE_LOGS:
+            return {row.id: row.change_mark for row in self.rows.values()}
+        if table == "phone_number_agents":
+            return {(row.id, agent): mark for row in self.rows.values() for agent, mark in row.agent_marks.items()}
+        return {row.id: row.mark for row in self.rows.values()}
+
+
+class Run:
+    """What the resources of one extraction share. Raises, in extract, every TalkoverError that a run can end in."""
+
+    def __init__(
+        self, clients: Mapping[str, TalkoverClient], options: Options, schema: Schema, selected: Collection[str]
+    ) -> None:
+        self.run_id = uuid4().hex
+        self.started_at = datetime.now(timezone.utc)
+        self.observed_at = options.observed_at or self.started_at
+        self._clients = clients
+        self._options = options
+        self._selected = selected
+        self._memory = Memory(schema)
+        self._naming = schema.naming
+        self._agent_names = ColumnNames(schema.naming, model_columns(Agent, "agent_"), "an agent")
+        self.changes = cache(self._compare)
+        self._current = cache(self._memory.current)
+        self._log = cache(self._read_log)
+        self._refuse_the_past(self._memory.last_observed(clients))
+
+    def rows(self, table: TableName) -> Iterator[Any]:
+        """What `table` is sent, in batches; an empty schema where there is nothing to send and no table yet."""
+        sent = False
+        for batch in self._ledger() if table == "load_runs" else self._changed_rows(table):
+            yield batch
+            sent = True
+        if not sent and self._memory.is_in_pipeline and table in self._memory.missing:
+            # DuckDB cannot load an empty file of the format that is fastest otherwise.
+            yield dlt.mark.with_hints(dlt.mark.materialize_table_schema(), dlt.mark.make_hints(file_format="preferred"))
+
+    def _changed_rows(self, table: TableName) -> Iterator[list[Json]]:
+        changes = self.changes(table)
+        for change_type, keys in (("added", changes.added), ("changed", changes.changed)):
+            for batch in _batches(keys):
+                yield [self._row(table, key, change_type) for key in batch]
+        for batch in _batches(changes.removed):
+            yield self._removed_rows(table, batch)
+
+    def _row(self, table: TableName, key: Any, change_type: str) -> Json:
+        if table == "phone_number_agents":
+            return self._agent_row(*key)
+        seen = self._reading(table).rows[key]
+        row = seen.row()
+        if table not in CHANGE_LOGS:
+            return row | {"row_fingerprint": seen.mark}
+        for name in COUNTDOWNS:
+            row.pop(name, None)
+        if self._log(table).added_at.get(key) == self.observed_at:
+            change_type = "added"  # this very instant is loaded again
+        return row | {
+            "row_fingerprint": seen.change_mark,
+            "change_type": change_type,
+            "changed_at": self.observed_at,
+        }
+
+    def _agent_row(self, number_id: str, agent_id: str) -> Json:
+        seen = self._numbers.rows[number_id]
+        agent = {agent["id"]: agent for agent in seen.row()["agents"]}[agent_id]
+        row = {f"agent_{name}": value for name, value in agent.items()}
+        return self._agent_names.of(row, number_id) | {
+            "phone_number_id": number_id,
+            "environment_key": seen.environment_key,
+            "row_fingerprint": seen.agent_marks[agent_id],
+        }
+
+    def _removed_rows(self, table: TableName, keys: Sequence[Any]) -> list[Json]:
+        if table == "phone_number_agents":
+            return [{"phone_number_id": number, "agent_id": agent, REMOVED: True} for number, agent in keys]
+        if table == "phone_numbers":
+            return [{"id": id, REMOVED: True} for id in keys]
+        last = self._memory.latest_rows(table, keys)
+        return [last[id] | {"change_type": "removed", "changed_at": self.observed_at} for id in keys]
+
+    # What is new, different and gone.
+
+    def _compare(self, table: TableName) -> Changes[Any]:
+        """What this run adds, changes and removes in `table`."""
+        known, reading = self._known(table), self._reading(table)
+        before = known.fingerprints
+        if self._options.full_refresh and table not in CHANGE_LOGS:
+            before = dict.fromkeys(before, "")
+        changes = compare(before, reading.marks(table), self._may_go(table, known, reading))
+        if table in ("phone_numbers", "phone_number_changes") and not self._options.allow_mass_removal:
+            self._guard(known, reading, changes)
+        return changes
+
+    def _may_go(self, table: TableName, known: Known[Any], reading: Reading) -> Callable[[Any], bool]:
+        """Whether a row that is not seen any more is gone, rather than not asked for."""
+        if table in REQUEST_TABLES:
+            return lambda _: False  # a request is history
+        everything_was_read = all(listing.complete for listing in reading.listings.values())
+
+        def may_go(key: Any) -> bool:
+            is_agent = table == "phone_number_agents"
+            number_id = key[0] if is_agent else key
+            if is_agent and number_id in reading.rows:
+                return True
+            return everything_was_read and known.environments[key] in self._clients and not reading.saw(number_id)
+
+        return may_go
+
+    def _guard(self, known: Known[str], reading: Reading, changes: Changes[str]) -> None:
+        held = Counter(known.environments.values())
+        gone = Counter(known.environments[id] for id in changes.removed)
+        for key, listing in reading.listings.items():
+            guard_removal(self._clients[key].transport.where(PHONE_NUMBERS), listing.distinct, held[key], gone[key])
+
+    # What the destination held before.
+
+    def _known(self, table: TableName) -> Known[Any]:
+        return self._log(table).known if table in CHANGE_LOGS else self._current(table)
+
+    def _read_log(self, table: TableName) -> Log:
+        log = self._memory.latest(table)
+        self._refuse_the_past(max((log.newest[key] for key in self._clients if key in log.newest), default=None))
+        return log
+
+    def _refuse_the_past(self, last: datetime | None) -> None:
+        if last is not None and self.observed_at < last:
+            raise ConfigurationError(
+                f"this run is dated {self.observed_at.isoformat()}, but {last.isoformat()} is loaded already: history "
+                "only goes forward. Give a later --observed-at (observed_at), or set this machine's clock"
+            )
+
+    # The listings.
+
+    def _reading(self, table: TableName) -> Reading:
+        return self._numbers if table in NUMBER_TABLES else self._requests
+
+    @cached_property
+    def _numbers(self) -> Reading:
+        held = {id for table in ("phone_numbers", "phone_number_changes") for id in self._held(table)}
+        return self._read(PHONE_NUMBERS, PhoneNumber, self._options.filters, held)
+
+    @cached_property
+    def _requests(self) -> Reading:
+        return self._read(RELEASE_REQUESTS, ReleaseRequest)
+
+    def _held(self, table: TableName) -> Iterator[str]:
+        """The ids that `table`, if this run loads it, holds of this run's environments."""
+        environments = self._known(table).environments if table in self._selected else {}
+        return (id for id, key in environments.items() if key in self._clients)
+
+    def _read(
+        self,
+        endpoint: str,
+        model: type[Resource],
+        filters: Mapping[str, str] | None = None,
+        held: Collection[str] = (),
+    ) -> Reading:
+        """Lists `endpoint` in every environment; of rows with the same id, the one that was updated last stands."""
+        rows: dict[str, SeenRow] = {}
+        listings = {}
+        show_progress = self._progress()
+        for key, client in self._clients.items():
+            client.on_page = show_progress
+            listing = listings[key] = self._list(client, endpoint, self._reader(key, endpoint, model), filters, held)
+            for row in listing.rows:
+                other = rows.get(row.id)
+                if other is None or (row.updated_at or NEVER) >= (other.updated_at or NEVER):
+                    rows[row.id] = row
+            listing.rows.clear()
+        return Reading(rows, listings)
+
+    def _list(
+        self,
+        client: TalkoverClient,
+        endpoint: str,
+        read: Callable[[Sequence[Json]], list[SeenRow]],
+        filters: Mapping[str, str] | None,
+        held: Collection[str],
+    ) -> Listing[SeenRow]:
+        try:
+            return client.fetch(endpoint, read, filters=filters, known=() if filters else held)
+        except IncompleteListing as error:
+            if not self._options.accept_incomplete:
+                raise
+            listing: Listing[SeenRow] = error.listing
+            return listing
+
+    def _progress(self) -> Callable[[str, int], None]:
+        """Counts pages for the pipeline's collector. Pages come from other threads, which know no pipeline."""
+        if not self._memory.is_in_pipeline:
+            return lambda _endpoint, _pages: None
+        collector = dlt.current.pipeline().collector
+        return lambda endpoint, pages: collector.update(f"{endpoint} pages", total=pages)
+
+    def _reader(
+        self, environment_key: str, endpoint: str, model: type[Resource]
+    ) -> Callable[[Sequence[Json]], list[SeenRow]]:
+        where = self._clients[environment_key].transport.where(endpoint)
+        names = ColumnNames(self._naming, model_columns(model), where)
+
+        def read(rows: Sequence[Json]) -> list[SeenRow]:
+            return [
+                self._seen(names.of(row := record.row(), row["id"]), environment_key)
+                for record in read_rows(model, rows, where)
+            ]
+
+        return read
+
+    def _seen(self, row: Json, environment_key: str) -> SeenRow:
+        row["environment_key"] = environment_key
+        steady = canonical({name: value for name, value in row.items() if name not in NO_CHANGE})
+        touch = canonical({name: row[name] for name in NO_CHANGE if name in row})
+        agents = row.get("agents") or ()
+        return SeenRow(
+            id=row["id"],
+            environment_key=environment_key,
+            updated_at=row.get("updated_at"),
+            mark=fingerprint(steady, touch),
+            change_mark=fingerprint(steady),
+            agent_marks={agent["id"]: fingerprint(canonical(agent), environment_key.encode()) for agent in agents},
+            values=(steady, touch),
+        )
+
+    # The ledger.
+
+    def _ledger(self) -> Iterator[list[Json]]:
+        figures = {key: self._figures(key) for key in self._clients}
+        yield [
+            {
+                "run_id": self.run_id,
+                "environment_key": key,
+                "started_at": self.started_at,
+                "observed_at": self.observed_at,
+                "requests_made": client.transport.requests_made,
+                "connector_version": __version__,
+                **figures[key],
+            }
+            for key, client in self._clients.items()
+        ]
+
+    def _figures(self, environment_key: str) -> Json:
+        figures: Json = {}
+        for resource, log in zip(LEDGER_RESOURCES, CHANGE_LOGS, strict=True):
+            # A countdown alone rewrites a row but is no change, so the log counts where it is loaded.
+            table = log if log in self._selected else resource
+            if table not in self._selected:
+                continue
+            reading, changes = self._reading(table), self.changes(table)
+            listing = reading.listings[environment_key]
+            environments = self._known(table).environments
+            figures |= {
+                f"{resource}_listed_at": listing.listed_at,
+                f"{resource}_listed": listing.distinct,
+                f"{resource}_total": listing.total,
+                f"{resource}_complete": listing.complete,
+                f"{resource}_added": _count(environment_key, changes.added, reading),
+                f"{resource}_changed": _count(environment_key, changes.changed, reading),
+                f"{resource}_removed": sum(environments[key] == environment_key for key in changes.removed),
+            }
+        return figures
+
+
+class ColumnNames:
+    """Names the columns of fields that no page documents, as dlt will.
+
+    Two fields that would share a column are refused: dlt would keep one of the values and say nothing.
+    """
+
+    def __init__(self, naming: NamingConvention, documented: Collection[str], where: str) -> None:
+        self._documented = frozenset(documented)
+        self._where = where
+        self._column = cache(lambda name: naming.normalize_path(name.strip() or "_empty"))
+
+    def of(self, row: Json, id: str) -> Json:
+        """`row` by column. Raises InvalidRow."""
+        if row.keys() <= self._documented:
+            return row
+        named: Json = {}
+        for name, value in row.items():
+            column = name if name in self._documented else self._column(name)
+            if column in named or column in OWN_COLUMNS or (column != name and column in self._documented):
+                raise InvalidRow(
+                    f"{self._where}: id {id!r}: field {name!r} would share column {column!r} with another. "
+                    "Nothing was loaded; please report this"
+                )
+            named[column] = value
+        return named
+
+
+def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    return (items[start : start + ROWS_A_BATCH] for start in range(0, len(items), ROWS_A_BATCH))
+
+
+def _count(environment_key: str, ids: Sequence[str], reading: Reading) -> int:
+    return sum(reading.rows[id].environment_key == environment_key for id in ids)

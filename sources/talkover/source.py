@@ -1,0 +1,173 @@
+"""The dlt source: listings → changes → tables. Running it again without changes writes one ledger row and nothing else.
+
+    GET /phone-numbers                  → phone_numbers, phone_number_agents, phone_number_changes
+    GET /phone-numbers/release-requests → release_requests, release_request_changes
+    both                                → load_runs
+
+Each listing is read whole, once a run and environment, and compared with what the destination holds: only rows that are
+new or differ are let through, and numbers that a complete listing no longer holds become tombstones. `updated_at` is no
+cursor: countdowns, agents and late commits do not move it, and the API cannot filter by it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from typing import Annotated, Any, Optional
+
+import dlt
+from dlt.common.configuration import configspec, known_sections, resolve_configuration
+from dlt.common.configuration.specs import BaseConfiguration
+from dlt.common.typing import SecretSentinel, TSecretStrValue
+from dlt.extract import DltResource
+
+from .client import BASE_URL, TalkoverClient
+from .errors import ConfigurationError
+from .run import Options, Run
+from .tables import KEYS, TableName, hints
+from .transport import Transport
+
+ENVIRONMENT_VARIABLE = "TALKOVER_TOKEN"
+"""Where the vendor's own documentation keeps the token."""
+
+
+@configspec
+class TalkoverConfiguration(BaseConfiguration):
+    """What dlt takes from `[sources.talkover]` or `SOURCES__TALKOVER__…` for arguments that are not given."""
+
+    api_token: Optional[TSecretStrValue] = None
+    # As a plain dict of secrets the tokens would stand in dlt's trace.
+    environments: Optional[Annotated[dict[str, str], SecretSentinel]] = None
+    base_url: str = BASE_URL
+    per_page: int = 100
+    max_concurrent_requests: int = 4
+    environment_key: str = "default"
+
+
+@dlt.source(name="talkover", section="talkover", max_table_nesting=0, spec=TalkoverConfiguration)
+def talkover_source(
+    api_token: str | None = None,
+    environments: Mapping[str, str] | None = None,
+    *,
+    base_url: str = BASE_URL,
+    per_page: int = 100,
+    max_concurrent_requests: int = 4,
+    environment_key: str = "default",
+    type: str | None = None,
+    has_voice: bool | None = None,
+    has_whatsapp: bool | None = None,
+    search: str | None = None,
+    observed_at: datetime | None = None,
+    full_refresh: bool = False,
+    allow_mass_removal: bool = False,
+    accept_incomplete: bool = False,
+) -> Any:
+    """Phone numbers and release requests of one Talkover environment, or of several.
+
+    Args:
+        api_token: environment token, `talq_…`; TALKOVER_TOKEN where nothing else is set.
+        environments: name to token, for several environments in one run, instead of `api_token`.
+        base_url: https, or http to loopback.
+        per_page: rows a page, 1 to 100 by the API's documentation.
+        max_concurrent_requests: pages asked for side by side.
+        environment_key: name of the one environment in the tables.
+        type, has_voice, has_whatsapp, search: the API's filters of numbers; a filtered listing removes nothing.
+        observed_at: the instant that changes are dated with, now unless given; never before an earlier run's.
+        full_refresh: sends every row of the current tables again; change logs stay as they are.
+        allow_mass_removal: takes a listing that removes most numbers for right.
+        accept_incomplete: loads a listing that never matches the API's total, without removing.
+
+    Raises:
+        ConfigurationError: here, before anything is asked. Other TalkoverErrors end the extract step.
+    """
+    tokens = _tokens(api_token, environments, environment_key)
+    clients = _clients(tokens, base_url, per_page, max_concurrent_requests)
+    options = Options(
+        filters=_filters(type=type, has_voice=has_voice, has_whatsapp=has_whatsapp, search=search),
+        observed_at=_aware(observed_at),
+        full_refresh=full_refresh,
+        allow_mass_removal=allow_mass_removal,
+        accept_incomplete=accept_incomplete,
+    )
+
+    @dlt.resource(name="_run", selected=False)
+    def start_run() -> Iterator[Run]:
+        source = dlt.current.source()
+        yield Run(clients, options, source.schema, set(source.selected_resources))
+
+    def resource(table: TableName) -> DltResource:
+        def rows(run: Run) -> Iterator[Any]:
+            _let_tombstones_pass()
+            yield from run.rows(table)
+
+        return dlt.transformer(rows, data_from=start_run, name=table, **hints(table))
+
+    return start_run, *map(resource, KEYS)
+
+
+def _let_tombstones_pass() -> None:
+    """A tombstone has no `updated_at`, which a cursor that a user puts on top would take for an error."""
+    cursor: Any = dlt.current.resource().incremental
+    incremental = getattr(cursor, "incremental", cursor)
+    if incremental is not None:
+        incremental.on_cursor_value_missing = "include"
+
+
+def configured_clients() -> dict[str, TalkoverClient]:
+    """The clients that `talkover_source()` would use. Raises ConfigurationError."""
+    found = resolve_configuration(TalkoverConfiguration(), sections=(known_sections.SOURCES, "talkover"))
+    tokens = _tokens(found.api_token, found.environments, found.environment_key)
+    return _clients(tokens, found.base_url, found.per_page, found.max_concurrent_requests)
+
+
+def _tokens(api_token: str | None, environments: Mapping[str, str] | None, environment_key: str) -> Mapping[str, str]:
+    """Environment to token. Raises ConfigurationError."""
+    if environments and api_token:
+        raise ConfigurationError(
+            "api_token and environments are both set: several environments need environments alone"
+        )
+    if not environments:
+        return {environment_key: api_token or os.environ.get(ENVIRONMENT_VARIABLE, "")}
+    names = {token: key for key, token in environments.items()}
+    if len(names) < len(environments):
+        raise ConfigurationError("two environments have the same token: their numbers would be counted twice")
+    return environments
+
+
+def _clients(
+    tokens: Mapping[str, str], base_url: str, per_page: int, max_concurrent_requests: int
+) -> dict[str, TalkoverClient]:
+    """A client an environment, with dlt's own settings for requests (`RUNTIME__REQUEST_…`)."""
+    if per_page < 1 or max_concurrent_requests < 1:
+        raise ConfigurationError("per_page and max_concurrent_requests must be at least 1")
+    runtime = dlt.current.run_context().runtime_config
+    clients = {}
+    for key, token in tokens.items():
+        transport = Transport(
+            token,
+            base_url,
+            environment=key,
+            connections=max_concurrent_requests,
+            timeout=runtime.request_timeout,
+            max_attempts=runtime.request_max_attempts,
+            backoff=runtime.request_backoff_factor,
+            max_wait=runtime.request_max_retry_delay,
+        )
+        clients[key] = TalkoverClient(transport, per_page=per_page, max_concurrent_requests=max_concurrent_requests)
+    return clients
+
+
+def _filters(**given: str | bool | None) -> dict[str, str]:
+    """The API's query parameters of the filters that are given."""
+    return {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in given.items()
+        if value is not None
+    }
+
+
+def _aware(instant: datetime | None) -> datetime | None:
+    if instant is None:
+        return None
+    return instant.replace(tzinfo=timezone.utc) if instant.tzinfo is None else instant.astimezone(timezone.utc)

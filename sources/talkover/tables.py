@@ -1,0 +1,130 @@
+"""The tables that a run writes: columns with type and meaning, and keys. All of them are flat and merged on their key.
+
+Flat, because a load that is killed at the wrong moment can double rows of dlt's nested tables; merged, because what is
+sent twice must not stand twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from dlt.common.data_types import TDataType
+from dlt.common.libs.pydantic import pydantic_to_table_schema_columns
+from dlt.common.schema.typing import TColumnSchema, TTableSchemaColumns
+from pydantic import BaseModel
+
+from .models import COUNTDOWNS, MONEY_DIGITS, MONEY_PLACES, Agent, Environment, PhoneNumber, ReleaseRequest
+
+TableName = Literal[
+    "phone_numbers",
+    "phone_number_agents",
+    "phone_number_changes",
+    "release_requests",
+    "release_request_changes",
+    "load_runs",
+]
+LEDGER_RESOURCES: tuple[TableName, ...] = ("phone_numbers", "release_requests")
+OWN_COLUMNS = frozenset(
+    {"environment_key", "row_fingerprint", "_removed", "change_type", "changed_at", "_dlt_id", "_dlt_load_id"}
+)
+"""Columns that a field of the API must not fill."""
+REMOVED = "_removed"
+"""Column of the tombstones: dlt deletes the row of that key instead of writing it. Always null in the table."""
+
+MERGE: Any = {"disposition": "merge", "strategy": "delete-insert"}
+
+KEYS: dict[TableName, tuple[str, ...]] = {
+    "phone_numbers": ("id",),
+    "phone_number_agents": ("phone_number_id", "agent_id"),
+    "phone_number_changes": ("id", "changed_at"),
+    "release_requests": ("id",),
+    "release_request_changes": ("id", "changed_at"),
+    "load_runs": ("run_id", "environment_key"),
+}
+
+
+def hints(table: TableName) -> dict[str, Any]:
+    """Arguments for dlt's resource decorators. Made anew each time: dlt writes into them."""
+    return {"primary_key": KEYS[table], "write_disposition": dict(MERGE), "columns": columns(table)}
+
+
+def columns(table: TableName) -> TTableSchemaColumns:
+    """Every column that is known before the first row, in order."""
+    if table == "phone_numbers":
+        made = model_columns(PhoneNumber) | _origin_columns() | _tombstone_column()
+    elif table == "phone_number_agents":
+        number = _column("phone_number_id", "text", "id of the number")
+        made = number | model_columns(Agent, prefix="agent_") | _origin_columns() | _tombstone_column()
+    elif table == "phone_number_changes":
+        made = _without(model_columns(PhoneNumber), COUNTDOWNS) | _origin_columns() | _change_columns("removed")
+    elif table == "release_requests":
+        made = model_columns(ReleaseRequest) | _origin_columns()
+    elif table == "release_request_changes":
+        made = model_columns(ReleaseRequest) | _origin_columns() | _change_columns()
+    else:
+        made = _ledger_columns()
+    for key in KEYS[table]:
+        made[key]["nullable"] = False
+    return made
+
+
+def model_columns(model: type[BaseModel], prefix: str = "") -> TTableSchemaColumns:
+    """The columns of a model's rows; a nested object is flat, by dlt's convention of two underscores."""
+    made: TTableSchemaColumns = {}
+    for name, column in pydantic_to_table_schema_columns(model).items():
+        if name == "environment":
+            made |= model_columns(Environment, prefix="environment__")
+        else:
+            made |= _column(prefix + name, column["data_type"] or "text", model.model_fields[name].description or "")
+    return made
+
+
+def _origin_columns() -> TTableSchemaColumns:
+    return _column("environment_key", "text", "which of your configured environments listed it") | _column(
+        "row_fingerprint", "text", "hash of the row's values, for comparing with the next listing"
+    )
+
+
+def _tombstone_column() -> TTableSchemaColumns:
+    column = _column(REMOVED, "bool", "always null: marks rows to delete on their way here")
+    column[REMOVED]["hard_delete"] = True
+    return column
+
+
+def _change_columns(*more_types: str) -> TTableSchemaColumns:
+    types = ", ".join(("added", "changed", *more_types))
+    return _column("change_type", "text", types) | _column("changed_at", "timestamp", "when a run saw it, UTC")
+
+
+def _ledger_columns() -> TTableSchemaColumns:
+    made = (
+        _column("run_id", "text", "id of the run")
+        | _column("environment_key", "text", "which of your configured environments")
+        | _column("started_at", "timestamp", "start of the run, UTC")
+        | _column("observed_at", "timestamp", "the instant that the run's changes are dated with, UTC")
+        | _column("requests_made", "bigint", "requests sent to the API, retries included")
+        | _column("connector_version", "text", "version of this connector")
+    )
+    for resource in LEDGER_RESOURCES:
+        what = resource.replace("_", " ")
+        made |= (
+            _column(f"{resource}_listed_at", "timestamp", f"when the listing of {what} was read, UTC; null: not asked")
+            | _column(f"{resource}_listed", "bigint", f"{what} in the listing")
+            | _column(f"{resource}_total", "bigint", f"{what} by the API's own count; null: it gave none")
+            | _column(f"{resource}_complete", "bool", "the listing was proven whole and was not filtered")
+            | _column(f"{resource}_added", "bigint", f"{what} seen for the first time, or again")
+            | _column(f"{resource}_changed", "bigint", f"{what} that changed; a countdown alone is no change")
+            | _column(f"{resource}_removed", "bigint", f"{what} no longer listed")
+        )
+    return made
+
+
+def _column(name: str, data_type: TDataType, description: str) -> TTableSchemaColumns:
+    column: TColumnSchema = {"name": name, "data_type": data_type, "nullable": True, "description": description}
+    if data_type == "decimal":
+        column |= {"precision": MONEY_DIGITS, "scale": MONEY_PLACES}
+    return {name: column}
+
+
+def _without(made: TTableSchemaColumns, names: set[str] | frozenset[str]) -> TTableSchemaColumns:
+    return {name: column for name, column in made.items() if name not in names}

@@ -1,0 +1,329 @@
+"""The command line as a person and a scheduler use it: messages, exit codes, what is printed where."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from talkover.cli import main
+from talkover.sandbox import Account, Fault, Sandbox
+from talkover.sandbox.faults import FAULTS, HTML, Answer
+
+from .conftest import TODAY, Connector
+
+INVALID = {"success": False, "message": "The given data was invalid.", "errors": {"type": ["It is invalid."]}}
+
+
+@pytest.fixture
+def configured(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """The sandbox, as the vendor's variable and dlt's standard ones name it."""
+    monkeypatch.setenv("TALKOVER_TOKEN", sandbox.token)
+    monkeypatch.setenv("SOURCES__TALKOVER__BASE_URL", sandbox.base_url)
+    return sandbox
+
+
+def run(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """A cold process, as cron starts it."""
+    command = [sys.executable, "-m", "talkover", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **settings)
+
+
+# load
+
+
+def test_load_prints_a_table_and_exits_0(configured: Sandbox) -> None:
+    done = run("load")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", "quiet in a pipe"
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["listed", "added", "changed", "removed", "unchanged"]
+    assert lines[1].split() == ["phone_numbers", "57", "57", "0", "0", "0"]
+    assert any(line.startswith("default USD") for line in lines)
+    assert lines[-1].startswith(f"{Path.cwd()}/talkover_pipeline.duckdb, dataset talkover: 2 requests, ")
+
+
+def test_json_is_one_object_on_the_last_line_with_the_same_figures(configured: Sandbox, account: Account) -> None:
+    configured.faults = [Fault("500")]
+    done = run("load", "--json")
+    assert done.returncode == 0
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert summary["resources"]["phone_numbers"] == {
+        "listed": 57,
+        "added": 57,
+        "changed": 0,
+        "removed": 0,
+        "unchanged": 0,
+        "complete": True,
+    }
+    usd = [row["monthly_renewal_cost"] for row in account.numbers.values() if row["currency"] == "USD"]
+    assert [float(rate["monthly_cost"]) for rate in summary["run_rate"] if rate["currency"] == "USD"] == [
+        round(sum(usd), 2)
+    ]
+    assert summary["requests"] == 3
+    assert "answered 500: Internal server error.; asking again" in done.stderr
+
+
+def test_progress_is_shown_on_a_terminal_and_gone_at_the_end(configured: Sandbox) -> None:
+    terminal, end = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "talkover", "load"], stdout=subprocess.PIPE, stderr=end, timeout=120, check=True
+    )
+    os.close(end)
+    shown = read_to_the_end(terminal)
+    assert "Extract: phone-numbers pages 1 of 1" in shown
+    assert "Load: Jobs" in shown
+    assert shown.endswith(" \r"), "the line is wiped"
+    assert b"pages" not in done.stdout
+
+
+def read_to_the_end(terminal: int) -> str:
+    """A terminal whose other end is closed gives what it has, then an error."""
+    shown = b""
+    with contextlib.suppress(OSError):
+        while chunk := os.read(terminal, 4096):
+            shown += chunk
+    os.close(terminal)
+    return shown.decode()
+
+
+def test_the_demo_needs_no_account_and_stays_out_of_the_real_file(workspace: Path) -> None:
+    first = run("load", "--demo", "--observed-at", "2026-02-01", "--json")
+    second = run("load", "--demo", "--observed-at", "2026-03-01", "--json")
+    assert (first.returncode, second.returncode) == (0, 0), second.stderr
+    changed = json.loads(second.stdout)["resources"]["phone_numbers"]
+    assert changed["listed"] > 30
+    assert changed["changed"] > 0
+    assert [path.name for path in workspace.glob("*.duckdb")] == ["talkover_demo.duckdb"]
+
+
+def test_the_demo_is_the_same_whenever_it_is_loaded(workspace: Path) -> None:
+    run("load", "--demo", "--observed-at", "2026-02-01")
+    again = run("load", "--demo", "--observed-at", "2026-02-01T12:00:00", "--json")
+    counts = json.loads(again.stdout)["resources"]["phone_numbers"]
+    assert counts["unchanged"] == counts["listed"]
+
+
+# Exit codes and messages.
+
+
+def test_a_missing_token_exits_2_and_says_where_to_put_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["load"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("talkover: no API token for environment 'default': set TALKOVER_TOKEN")
+    assert said.count("\n") == 1
+
+
+def test_plain_http_to_a_foreign_host_exits_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TALKOVER_TOKEN", "talq_x")
+    monkeypatch.setenv("SOURCES__TALKOVER__BASE_URL", "http://api.example.com/v1")
+    assert main(["load"]) == 2
+    assert "plain http" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["load", "--no-such"], ["load", "--observed-at", "soon"], ["nonsense"], []])
+def test_wrong_usage_exits_2(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(arguments)
+    assert exit.value.code == 2
+    assert "usage: talkover" in capsys.readouterr().err
+
+
+def test_an_unknown_destination_exits_with_one_line(configured: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["load", "--destination", "nosuchbase"]) != 0
+    said = capsys.readouterr().err
+    assert "nosuchbase" in said
+    assert said.count("\n") == 1
+    assert configured.seen == []
+
+
+def test_a_duckdb_file_called_like_the_dataset_is_refused_before_anything_is_fetched(
+    configured: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], workspace: Path
+) -> None:
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(workspace / "Talkover.duckdb"))
+    assert main(["load"]) == 2
+    said = capsys.readouterr().err
+    assert "DuckDB cannot keep dataset 'talkover' in a file of the same name (Talkover.duckdb)" in said
+    assert configured.seen == []
+    assert main(["load", "--dataset", "numbers"]) == 0
+
+
+BAD_ANSWERS = [
+    pytest.param(Answer(200, HTML), "an HTML page ('Server Error')", id="HTML with 200"),
+    pytest.param(FAULTS["success-false"], "success: false (The environment is being migrated.)", id="success false"),
+    pytest.param(FAULTS["no-data"], "no 'data'", id="no data"),
+    pytest.param(FAULTS["null-data"], "null as 'data' instead of a list", id="data null"),
+    pytest.param(Answer(200, {"data": "none"}), "text as 'data' instead of a list", id="data text"),
+    pytest.param(Answer(200, {"data": {"id": "x"}}), "an object as 'data' instead of a list", id="data an object"),
+    pytest.param(Answer(200, [{"id": "x"}]), "a list instead of an object with 'data'", id="list at the top"),
+    pytest.param(
+        Answer(200, {"data": [{"id": "x"}, 7]}), "a number as row 1 of 'data' instead of an object", id="rows"
+    ),
+    pytest.param(
+        Answer(200, {"data": [], "meta": {"total": "many"}}), "text as meta.total instead of a count", id="meta"
+    ),
+    pytest.param(FAULTS["empty"], "an empty body", id="empty body"),
+    pytest.param(FAULTS["400"], "answered 400: Bad request.", id="400"),
+    pytest.param(FAULTS["401"], "answered 401: Unauthorized. The token is wrong", id="401"),
+    pytest.param(FAULTS["401-expired"], "answered 401: TOKEN_EXPIRED; The token has expired.", id="401 expired"),
+    pytest.param(FAULTS["403"], "answered 403: INSUFFICIENT_PERMISSIONS; This token may not", id="403"),
+    pytest.param(FAULTS["404"], "answered 404: Not found.", id="404"),
+    pytest.param(Answer(422, INVALID), "answered 422: The given data was invalid.; type: It is invalid.", id="422"),
+]
+
+
+@pytest.mark.parametrize(("answer", "complaint"), BAD_ANSWERS)
+@pytest.mark.parametrize("endpoint", ["phone-numbers", "phone-numbers/release-requests"])
+def test_a_bad_answer_ends_in_one_line_and_exit_1_and_loses_nothing(
+    endpoint: str,
+    answer: Answer,
+    complaint: str,
+    configured: Sandbox,
+    connector: Connector,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["load"]) == 0
+    before = connector.state()
+    configured.faults = [Fault("answer", endpoint, times=99, answer=answer)]
+    capsys.readouterr()
+    assert main(["load"]) == 1
+    out, err = capsys.readouterr()
+    last = err.splitlines()[-1]
+    assert out == ""
+    assert "Traceback" not in err
+    assert last.startswith(f"talkover: GET /{endpoint} (environment 'default')")
+    assert complaint in last
+    assert connector.state() == before
+    configured.faults = []
+    assert main(["load"]) == 0
+
+
+def test_debug_shows_the_traceback(configured: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    configured.faults = [Fault("404")]
+    assert main(["load", "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_flags_reach_the_run(configured: Sandbox, account: Account, connector: Connector) -> None:
+    assert main(["load"]) == 0
+    account.numbers.clear()
+    assert main(["load"]) == 1
+    assert main(["load", "--allow-mass-removal"]) == 0
+    assert connector.rows("phone_numbers") == []
+    account.buy()
+    configured.faults = [Fault("wrong-total", "phone-numbers", times=99)]
+    assert main(["load"]) == 1
+    assert main(["load", "--accept-incomplete"]) == 0
+    assert len(connector.rows("phone_numbers")) == 1
+
+
+def test_help_answers_without_importing_dlt() -> None:
+    check = (
+        "import sys, contextlib; from talkover.cli import main\n"
+        "with contextlib.suppress(SystemExit): main(['load', '--help'])\n"
+        "print('dlt' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_an_empty_folder_is_enough_and_sends_no_telemetry(configured: Sandbox, workspace: Path) -> None:
+    """Nothing of the shipped .dlt/config.toml is here."""
+    environment = {name: value for name, value in os.environ.items() if name != "RUNTIME__DLTHUB_TELEMETRY"}
+    check = (
+        "import sys; from talkover.cli import main; code = main(['load']); "
+        "import dlt; print(code, dlt.current.run_context().runtime_config.dlthub_telemetry)"
+    )
+    done = subprocess.run([sys.executable, "-c", check], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 False"
+
+
+# check
+
+
+def test_check_says_what_each_token_reaches_and_loads_nothing(
+    configured: Sandbox, account: Account, capsys: pytest.CaptureFixture[str], workspace: Path
+) -> None:
+    assert main(["check"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "ok    environment default: /phone-numbers: the token works; 57 numbers on 1 page",
+        "ok    environment default: /phone-numbers/release-requests: "
+        f"the token works; {len(account.requests)} requests on 1 page",
+        f"ok    destination duckdb: {workspace}/talkover_pipeline.duckdb will be made by the first load",
+    ]
+    assert list(workspace.glob("*.duckdb")) == []
+    assert len(configured.seen) == 2
+
+
+def test_check_tells_of_the_last_load(configured: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["load", "--observed-at", "2026-03-01T05:00:00"]) == 0
+    capsys.readouterr()
+    assert main(["check"]) == 0
+    assert "answers; dataset 'talkover' was last loaded 2026-03-01 05:00 UTC" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("pagination", "says"),
+    [("none", "57 numbers, all in one answer (not paginated)"), ("links", "at least 20 numbers, on several pages")],
+)
+def test_check_says_whether_the_answer_is_paginated(
+    pagination: Any, says: str, configured: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configured.pagination = pagination
+    monkeypatch.setenv("SOURCES__TALKOVER__PER_PAGE", "20")
+    assert main(["check"]) == 0
+    assert says in capsys.readouterr().out
+
+
+def test_check_goes_through_every_environment_and_fails_if_one_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Sandbox({"talq_live": Account(size=3, founded=TODAY)}) as sandbox:
+        monkeypatch.setenv("SOURCES__TALKOVER__BASE_URL", sandbox.base_url)
+        monkeypatch.setenv("SOURCES__TALKOVER__ENVIRONMENTS", '{"live": "talq_live", "test": "talq_gone"}')
+        assert main(["check"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:4] for line in lines] == ["ok  ", "ok  ", "FAIL", "FAIL", "ok  "]
+    assert "answered 401: Unauthorized" in lines[2]
+    assert "talq_gone" not in "".join(lines)
+
+
+def test_check_says_when_the_destination_does_not_answer(
+    configured: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", "/no/such/folder/numbers.duckdb")
+    assert main(["check"]) == 1
+    assert "FAIL  destination duckdb: /no/such/folder is no folder that can be written to" in capsys.readouterr().out
+
+
+# sandbox
+
+
+def test_the_sandbox_is_served_and_lives() -> None:
+    command = [sys.executable, "-m", "talkover", "sandbox", "--port", "0", "--numbers", "30", "--fault", "500,times=1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
+        assert served.stdout is not None
+        lines = [served.stdout.readline() for _ in range(4)]
+        settings = dict(setting.split("=", 1) for setting in lines[1].split()[1:])
+        environment = os.environ | settings
+        assert json.loads(run("load", "--json", env=environment).stdout)["resources"]["phone_numbers"]["listed"] == 30
+        sandbox = settings["SOURCES__TALKOVER__BASE_URL"].removesuffix("/api/v1")
+        day = requests.post(f"{sandbox}/sandbox/advance?days=40", timeout=5).json()["today"]
+        changed = json.loads(run("load", "--json", env=environment).stdout)["resources"]["phone_numbers"]["changed"]
+        assert changed > 20, day
+        served.terminate()
+
+
+def test_an_unknown_fault_is_named_with_those_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sandbox", "--fault", "flood"]) == 2
+    assert "unknown fault 'flood': one of 429-seconds" in capsys.readouterr().err

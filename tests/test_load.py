@@ -1,0 +1,252 @@
+"""Runs that are killed, meet each other, find the unexpected, and what they leave behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dlt
+import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
+from talkover import LoadError, RunInProgress, talkover_source
+from talkover.load import open_pipeline
+from talkover.sandbox import Account, Sandbox
+
+from .conftest import TABLES, TODAY, Connector, Row, at
+
+DRIVER = """
+import sys
+from datetime import datetime, timezone
+from talkover.load import load_account
+from talkover.progress import TerminalLine
+
+class Steps(TerminalLine):
+    def update(self, name, inc=1, total=None, *_, **__): pass
+    def _show(self, text): pass
+    def _start(self, step): print(step, flush=True)
+
+if __name__ == "__main__":
+    token, base_url, instant = sys.argv[1:]
+    load_account(api_token=token, base_url=base_url, progress=Steps(), observed_at=datetime.fromisoformat(instant))
+"""
+
+
+@contextmanager
+def another_run(sandbox: Sandbox, until: str) -> Iterator[subprocess.Popen[str]]:
+    """A load in a process of its own that has come to step `until`."""
+    Path("driver.py").write_text(DRIVER)
+    command = [sys.executable, "driver.py", sandbox.token, sandbox.base_url, "2026-03-15T00:00:00+00:00"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        wait_for_line(running, until)
+        yield running
+        running.communicate()
+
+
+def wait_for_line(running: subprocess.Popen[str], beginning: str) -> None:
+    assert running.stdout is not None
+    for line in running.stdout:
+        if line.startswith(beginning):
+            return
+    raise AssertionError(f"no line began with {beginning!r}")
+
+
+def change_much(account: Account) -> None:
+    """Every kind of change at once, in every table."""
+    ids = list(account.numbers)
+    account.release(ids[0])
+    account.numbers[ids[1]] |= {"type": "fax", "agents": [{"id": "new", "name": "New"}]}
+    account.numbers[ids[2]]["agents"] = []
+    account.numbers[ids[3]]["days_until_monthly_renewal"] = 1
+    account.buy()
+    request = next(request for request in account.requests.values() if request["status"] == "pending")
+    request |= {"status": "approved", "resolved_at": "2026-03-15T10:00:00Z"}
+
+
+@contextmanager
+def folder(name: str) -> Iterator[None]:
+    """Another workspace inside this one."""
+    before, data = Path.cwd(), os.environ["DLT_DATA_DIR"]
+    Path(name).mkdir()
+    os.chdir(name)
+    os.environ["DLT_DATA_DIR"] = str(Path.cwd() / "dlt")
+    dlt.current.run_context().reload()
+    try:
+        yield
+    finally:
+        os.chdir(before)
+        os.environ["DLT_DATA_DIR"] = data
+        dlt.current.run_context().reload()
+
+
+def play(is_first_run: bool, disturb: Callable[[Sandbox], None]) -> dict[str, list[Row]]:
+    """The tables after a load, or after a load, changes and a second one; `disturb` comes before the last."""
+    account = Account(seed=3, size=57, founded=TODAY)
+    with Sandbox(account) as sandbox:
+        connector = Connector(sandbox)
+        if not is_first_run:
+            connector.load(observed_at=at("2026-03-14T00:00:00"))
+            change_much(account)
+        disturb(sandbox)
+        connector.load(observed_at=at("2026-03-15T00:00:00"))
+        runs = [row["run_id"] for row in connector.rows("load_runs")]
+        assert len(set(runs)) == len(runs)
+        return connector.state()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_first_run", [True, False])
+@pytest.mark.parametrize("step", ["Extract", "Normalize", "Load"])
+def test_a_run_killed_at_any_moment_is_made_good_by_the_next(step: str, is_first_run: bool) -> None:
+    chance = random.Random(f"{step} {is_first_run}")
+    killed = []
+
+    def kill(sandbox: Sandbox) -> None:
+        with another_run(sandbox, until=step) as running:
+            time.sleep(chance.uniform(0, 0.4))
+            running.send_signal(signal.SIGKILL)
+        killed.append(running.returncode == -signal.SIGKILL)
+
+    with folder("reference"):
+        expected = play(is_first_run, lambda _: None)
+    while sum(killed) < 7 and len(killed) < 20:
+        with folder(f"killed-{len(killed)}"):
+            assert play(is_first_run, kill) == expected
+    assert sum(killed) == 7, "the kills came after the end"
+
+
+def test_a_package_left_pending_is_finished_first_and_said_so(account: Account, connector: Connector) -> None:
+    connector.load()
+    bought = account.buy()["id"]
+    pipeline = open_pipeline()
+    pipeline.extract(talkover_source(connector.sandbox.token, base_url=connector.sandbox.base_url))
+    account.release(bought)
+    summary = connector.load()
+    assert summary.notes == ["finished what an earlier run left pending"]
+    versions = [row["change_type"] for row in connector.rows("phone_number_changes") if row["id"] == bought]
+    assert versions == ["added", "removed"]
+
+
+def test_a_package_that_cannot_be_loaded_is_dropped_and_said_so(account: Account, connector: Connector) -> None:
+    connector.load()
+    broken = dlt.resource([{"id": None}], name="broken", primary_key="id")
+    with pytest.raises(PipelineStepFailed):
+        open_pipeline().run(broken)
+    account.buy()
+    summary = connector.load()
+    assert summary.notes == ["dropped what an earlier run left pending: it could not be loaded"]
+    assert len(connector.rows("phone_numbers")) == 58
+
+
+def test_a_lost_working_directory_costs_nothing(account: Account, connector: Connector) -> None:
+    connector.load()
+    before, loads = connector.state(), connector.load_ids()
+    shutil.rmtree("dlt")
+    account.release(next(iter(account.numbers)))
+    summary = connector.load()
+    assert summary.resources["phone_numbers"].removed == 1
+    assert summary.resources["phone_numbers"].unchanged == 56
+    assert connector.load_ids()["release_requests"] == loads["release_requests"]
+    assert len(connector.rows("phone_number_changes")) == len(before["phone_number_changes"]) + 1
+
+
+def test_each_folder_has_its_own_file_and_none_gets_what_another_left_pending(
+    account: Account, connector: Connector, workspace: Path
+) -> None:
+    connector.load()
+    elsewhere = Account(seed=8, size=30, founded=TODAY)
+    bought = account.buy()["id"]
+    open_pipeline().extract(talkover_source(connector.sandbox.token, base_url=connector.sandbox.base_url))
+    (workspace / "another").mkdir()
+    os.chdir(workspace / "another")
+    with Sandbox(elsewhere) as sandbox:
+        summary = Connector(sandbox).load()
+        assert summary.destination == f"{workspace}/another/talkover_pipeline.duckdb"
+        assert summary.notes == []
+        assert set(Connector(sandbox).by_id()) == set(elsewhere.numbers)
+    os.chdir(workspace)
+    connector.load()
+    assert set(connector.by_id()) == set(account.numbers)
+    assert bought in account.numbers
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_dropped_by_hand_is_made_again(table: str, connector: Connector) -> None:
+    connector.load(observed_at=at("2026-03-15T00:00:00"))
+    before = connector.state()
+    with open_pipeline().sql_client() as client:
+        client.execute_sql(f"drop table {table}")
+    connector.load(observed_at=at("2026-03-15T00:00:00"))
+    assert connector.state() == before
+
+
+def test_two_runs_at_once_one_works_and_the_other_says_who_holds_the_lock(
+    connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connector.sandbox.latency = 3
+    monkeypatch.setattr("talkover.load.LOCK_SECONDS", 0.2)
+    with (
+        another_run(connector.sandbox, until="Extract") as running,
+        pytest.raises(RunInProgress, match=rf"is being run by process {running.pid} on .* since \d{{4}}-"),
+    ):
+        connector.load()
+    assert running.returncode == 0
+    assert len(connector.rows("phone_numbers")) == 57
+
+
+def test_a_short_wait_for_the_lock_is_waited_out(connector: Connector) -> None:
+    connector.sandbox.latency = 1
+    with another_run(connector.sandbox, until="Extract") as running:
+        connector.load()
+    assert running.returncode == 0
+    assert len(connector.rows("load_runs")) == 2
+
+
+def test_a_database_file_that_another_program_holds_is_named(connector: Connector) -> None:
+    connector.load()
+    before = connector.state()
+    hold = (
+        "import duckdb, time; c = duckdb.connect('talkover_pipeline.duckdb'); print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True) as holder:
+        wait_for_line(holder, "held")
+        with pytest.raises(LoadError, match=f"Could not set lock on file.*talkover_pipeline.duckdb.*PID {holder.pid}"):
+            connector.load()
+        holder.kill()
+    connector.load()
+    assert connector.state() == before
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("plain file").touch()
+    monkeypatch.setenv("DLT_DATA_DIR", str(Path.cwd() / "plain file"))
+    with pytest.raises(LoadError, match="Not a directory: .*plain file"):
+        connector.load()
+    assert connector.sandbox.seen == []
+
+
+def test_the_summary_is_what_the_tables_hold(account: Account, connector: Connector) -> None:
+    connector.load()
+    account.release(next(iter(account.numbers)))
+    next(iter(account.numbers.values()))["type"] = "fax"
+    account.buy()
+    account.buy()
+    summary = connector.load()
+    numbers = summary.resources["phone_numbers"]
+    assert (numbers.listed, numbers.added, numbers.changed, numbers.removed, numbers.unchanged) == (58, 2, 1, 1, 55)
+    by_currency = Counter[str | None]()
+    for row in connector.rows("phone_numbers"):
+        by_currency[row["currency"]] += row["monthly_renewal_cost"] or 0
+    assert {rate.currency: rate.monthly_cost or 0 for rate in summary.run_rate} == by_currency
+    assert sum(rate.numbers for rate in summary.run_rate) == 58
+    ledger = connector.rows("load_runs")[-1]
+    assert ledger["phone_numbers_listed"] == ledger["phone_numbers_total"] == 58
+    assert ledger["requests_made"] == summary.requests

@@ -1,0 +1,291 @@
+"""Faults that pass, faults that do not, the rate limit, and where the token may go: over real HTTP."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from talkover import ApiError, AuthenticationError, ConfigurationError, UnexpectedPayload
+from talkover.sandbox import Account, Fault, Sandbox
+from talkover.sandbox.faults import Answer
+from talkover.sandbox.server import RateLimit
+from talkover.transport import Transport, server_message
+
+from .conftest import TODAY, Connector
+
+PASSING = (
+    "429-seconds",
+    "429-date",
+    "429-reset",
+    "429-epoch",
+    "429-bare",
+    "408",
+    "500",
+    "502",
+    "503",
+    "html",
+    "empty",
+    "cut",
+    "drop",
+    "hang",
+)
+
+
+def get(sandbox: Sandbox, params: Mapping[str, Any] | None = None, **settings: Any) -> Any:
+    """What a transport of its own answers."""
+    transport = Transport(sandbox.token, sandbox.base_url, **({"backoff": 0.01, "timeout": 1} | settings))
+    with closing(transport):
+        return transport.get("phone-numbers", params or {})
+
+
+@pytest.mark.parametrize("kind", PASSING)
+@pytest.mark.parametrize("page", [1, 3])
+def test_a_fault_that_passes_is_waited_out(
+    kind: str, page: int, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, connector: Connector
+) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "1")
+    sandbox.faults = [Fault(kind, "phone-numbers", page)]
+    summary = connector.load(per_page=20)
+    assert summary.resources["phone_numbers"].listed == 57
+    assert summary.requests == 3 + 1 + 1
+    assert len(connector.rows("phone_numbers")) == 57
+
+
+@pytest.mark.parametrize(
+    ("kind", "at_least"), [("429-seconds", 1.0), ("429-reset", 1.0), ("429-epoch", 0.5), ("429-date", 0.5)]
+)
+def test_a_429_is_obeyed(kind: str, at_least: float, sandbox: Sandbox) -> None:
+    sandbox.faults = [Fault(kind)]
+    started = time.monotonic()
+    get(sandbox)
+    assert at_least * 0.9 <= time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("kind", ["500", "503", "408", "drop", "cut", "html", "empty"])
+def test_a_fault_that_stays_is_asked_max_attempts_times(kind: str, sandbox: Sandbox) -> None:
+    sandbox.faults = [Fault(kind, times=99)]
+    with pytest.raises((ApiError, UnexpectedPayload)):
+        get(sandbox, max_attempts=3)
+    assert len(sandbox.seen) == 3
+
+
+def test_a_429_that_stays_is_given_up_after_max_wait(sandbox: Sandbox) -> None:
+    sandbox.faults = [Fault("429-bare", times=999)]
+    started = time.monotonic()
+    with pytest.raises(ApiError, match="answered 429: Too many requests"):
+        get(sandbox, max_wait=1)
+    assert 1 <= time.monotonic() - started < 5
+
+
+def test_a_429_that_asks_for_too_long_ends_at_once_and_says_for_how_long(sandbox: Sandbox) -> None:
+    answer = Answer(429, {"message": "Slow down"}, {"Retry-After": "3600"})
+    sandbox.faults = [Fault("answer", answer=answer, times=99)]
+    with pytest.raises(ApiError, match="Slow down. It asks to wait 3600 s"):
+        get(sandbox)
+    assert len(sandbox.seen) == 1
+
+
+@pytest.mark.parametrize("kind", ["400", "401", "401-expired", "403", "404", "success-false", "no-data", "null-data"])
+def test_what_does_not_pass_is_asked_once(kind: str, connector: Connector) -> None:
+    connector.sandbox.faults = [Fault(kind, times=99)]
+    with pytest.raises((ApiError, AuthenticationError, UnexpectedPayload)):
+        connector.load()
+    assert len(connector.sandbox.seen) == 1
+
+
+@pytest.mark.parametrize("reset_as", ["seconds", "epoch", "none"])
+def test_a_small_rate_limit_is_survived_without_losing_a_row(reset_as: Any) -> None:
+    account = Account(size=230, founded=TODAY)
+    with Sandbox(account, rate_limit=RateLimit(3, 1.0, reset_as)) as sandbox:
+        connector = Connector(sandbox)
+        summary = connector.load(per_page=20)
+    assert set(connector.by_id()) == set(account.numbers)
+    needed = -(-230 // 20) + -(-len(account.requests) // 20)
+    assert summary.requests == needed or reset_as == "none", "the headers tell enough never to be refused"
+
+
+def test_a_rate_limit_that_only_refuses_is_survived() -> None:
+    account = Account(size=230, founded=TODAY)
+
+    class Refusing(RateLimit):
+        def take(self) -> tuple[bool, dict[str, str], float]:
+            allowed, _, left = super().take()
+            return allowed, {}, left
+
+    with Sandbox(account, rate_limit=Refusing(3, 1.0)) as sandbox:
+        connector = Connector(sandbox)
+        connector.load(per_page=20)
+    assert set(connector.by_id()) == set(account.numbers)
+
+
+def test_a_failure_on_one_page_ends_the_waits_of_the_others() -> None:
+    account = Account(size=200, founded=TODAY)
+    slow = Answer(503, {"message": "later"}, {"Retry-After": "60"})
+    with Sandbox(account) as sandbox:
+        sandbox.faults = [
+            Fault("answer", "phone-numbers", 3, times=99, answer=slow),
+            Fault("403", "phone-numbers", 5, times=99),
+        ]
+        started = time.monotonic()
+        with pytest.raises(AuthenticationError):
+            Connector(sandbox).load(per_page=20)
+    assert time.monotonic() - started < 20
+
+
+def test_fractions_are_decimals_from_the_text() -> None:
+    account = Account(size=1, founded=TODAY)
+    exact = Answer(200, '{"data": [1.10, 12345678901234.5678, 3]}', {"Content-Type": "application/json"})
+    with Sandbox(account, faults=[Fault("answer", answer=exact)]) as sandbox:
+        body = get(sandbox)
+    assert body == {"data": [Decimal("1.10"), Decimal("12345678901234.5678"), 3]}
+
+
+@pytest.mark.parametrize("body", ['{"data": NaN}', '{"data": [', '{"data": "\udc00', "[" * 100_000])
+def test_json_that_is_none_is_called_so(body: str, sandbox: Sandbox) -> None:
+    answer = Answer(200, body.encode("utf-8", "replace").decode())
+    sandbox.faults = [Fault("answer", answer=answer, times=9)]
+    with pytest.raises(UnexpectedPayload, match="answered 200 with unreadable JSON"):
+        get(sandbox, max_attempts=1)
+
+
+def test_an_answer_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
+    monkeypatch.setattr("talkover.transport.MAX_BODY_BYTES", 10_000)
+    with pytest.raises(UnexpectedPayload, match="larger than"):
+        get(sandbox, {"per_page": 57})
+
+
+# Messages.
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"success": False, "message": "Unauthorized"}, "Unauthorized"),
+        (
+            {"success": False, "error": {"code": "INVALID_API_KEY", "message": "Bad key", "details": {}}},
+            "INVALID_API_KEY; Bad key",
+        ),
+        ({"error": "TOKEN_EXPIRED", "message": "Expired", "status_code": 401}, "TOKEN_EXPIRED; Expired"),
+        (
+            {"success": False, "message": "The given data was invalid.", "errors": {"type": ["Wrong.", "Bad."]}},
+            "The given data was invalid.; type: Wrong. Bad.",
+        ),
+        ({"message": "two\nlines\x00 and\tmore"}, "two lines and more"),
+        ({"message": None}, None),
+        (["x"], None),
+        (None, None),
+    ],
+)
+def test_the_servers_message_is_found_in_every_documented_shape(answer: Any, said: str | None) -> None:
+    assert server_message(answer) == said
+
+
+# The token.
+
+
+@pytest.mark.parametrize("token", ["", "  ", None])
+def test_a_missing_token_says_where_to_put_it(token: str | None) -> None:
+    with pytest.raises(ConfigurationError, match="TALKOVER_TOKEN"):
+        Transport(token or "", "https://app.talkover.ai/api/v1")
+
+
+@pytest.mark.parametrize("token", ["Bearer talq_secret", "talq_secret\nX-Other: 1", "talq_secrét", "talq\x00secret"])
+def test_a_token_that_cannot_be_one_is_refused_without_quoting_it(token: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Transport(token, "https://app.talkover.ai/api/v1")
+    assert "secr" not in str(refused.value)
+
+
+def test_white_space_around_a_token_does_not_matter(sandbox: Sandbox) -> None:
+    with closing(Transport(f" {sandbox.token}\n", sandbox.base_url)) as transport:
+        transport.get("phone-numbers", {})
+    assert sandbox.seen[0].token == sandbox.token
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "http://app.talkover.ai/api/v1",
+        "http://127.0.0.1.example.com/api",
+        "http://localhost.example.com",
+        "ftp://127.0.0.1/",
+        "app.talkover.ai",
+        "https://user:pass@app.talkover.ai",
+        "https://app.talkover.ai/?x=1",
+        "",
+    ],
+)
+def test_an_unsafe_address_is_refused_before_the_first_request(base_url: str) -> None:
+    with pytest.raises(ConfigurationError, match="base_url"):
+        Transport("talq_x", base_url)
+
+
+@pytest.mark.parametrize(
+    "base_url", ["http://localhost:1/api", "http://127.0.0.2:1", "http://[::1]:1/", "https://x.example/"]
+)
+def test_https_and_loopback_are_taken(base_url: str) -> None:
+    Transport("talq_x", base_url)
+
+
+@contextmanager
+def redirecting_server(location: str) -> Iterator[str]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", location.replace("{path}", self.path.split("/api/v1")[-1]))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/api/v1"
+        server.shutdown()
+
+
+def test_a_redirect_to_another_host_is_not_followed(sandbox: Sandbox) -> None:
+    with (
+        redirecting_server(f"{sandbox.base_url}{{path}}") as base_url,
+        closing(Transport("talq_secret", base_url)) as transport,
+        pytest.raises(ApiError, match="redirects to http://127.0.0.1:.*not followed"),
+    ):
+        transport.get("phone-numbers", {})
+    assert sandbox.seen == []
+
+
+def test_a_netrc_entry_does_not_replace_the_token(
+    sandbox: Sandbox, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login user password pass\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    get(sandbox)
+    assert sandbox.seen[0].token == sandbox.token
+
+
+def test_a_proxy_never_sees_plain_http(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    get(sandbox)
+    assert len(sandbox.seen) == 1
+
+
+def test_a_server_that_quotes_the_token_does_not_put_it_in_the_error(sandbox: Sandbox) -> None:
+    answer = Answer(401, {"message": f"Invalid token {sandbox.token}"})
+    sandbox.faults = [Fault("answer", answer=answer)]
+    with pytest.raises(AuthenticationError, match=r"Invalid token talq_\*\*\*"):
+        get(sandbox)
+
+
+def test_only_gets_to_the_two_endpoints_are_sent(connector: Connector) -> None:
+    connector.load()
+    assert {(request.method, request.endpoint) for request in connector.sandbox.seen} == {
+        ("GET", "phone-numbers"),
+        ("GET", "phone-numbers/release-requests"),
+    }
