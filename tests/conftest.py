@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dlt
+import psycopg2
 import pytest
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
+
 from talkover import Summary, load_account
 from talkover.load import open_pipeline
 from talkover.sandbox import Account, Sandbox
+
+from .postgres import postgres
 
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
@@ -46,6 +52,56 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     dlt.current.run_context().reload()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--destinations",
+        default="duckdb,postgres",
+        help=f"where the tests that load run, of {', '.join(DESTINATIONS)} (default: %(default)s)",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test that asks for a warehouse runs on each destination."""
+    if "warehouse" in metafunc.fixturenames:
+        names = metafunc.config.getoption("--destinations").split(",")
+        unknown = set(names) - DESTINATIONS.keys()
+        if unknown:
+            raise pytest.UsageError(f"unknown destinations {', '.join(unknown)}: of {', '.join(DESTINATIONS)}")
+        metafunc.parametrize("warehouse", names, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    with postgres() as url:
+        yield url
+
+
+def in_duckdb(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default: a file in the workspace."""
+
+
+def in_postgres(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database of its own."""
+    server = request.getfixturevalue("postgres_server")
+    database = f"test_{uuid4().hex}"
+    connection = psycopg2.connect(server)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"create database {database}")
+    connection.close()
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", server.removesuffix("postgres") + database)
+
+
+DESTINATIONS = {"duckdb": in_duckdb, "postgres": in_postgres}
+
+
+@pytest.fixture
+def warehouse(request: pytest.FixtureRequest, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a destination that is empty and answers."""
+    DESTINATIONS[request.param](request, monkeypatch)
+    return str(request.param)
+
+
 @pytest.fixture
 def account() -> Account:
     """57 numbers: three pages of the API's default size."""
@@ -59,18 +115,28 @@ def sandbox(account: Account) -> Iterator[Sandbox]:
 
 
 class Connector:
-    """Loads a sandbox and reads the tables."""
+    """Loads a sandbox into a destination and reads the tables."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, destination: str = "duckdb", dataset: str = "talkover") -> None:
         self.sandbox = sandbox
+        self.destination = destination
+        self.dataset = dataset
 
     def load(self, **arguments: Any) -> Summary:
-        arguments = {"api_token": self.sandbox.token, "base_url": self.sandbox.base_url} | arguments
-        return load_account(**arguments)
+        account = {"api_token": self.sandbox.token, "base_url": self.sandbox.base_url}
+        return load_account(**{"destination": self.destination, "dataset": self.dataset} | account | arguments)
+
+    def pipeline(self) -> dlt.Pipeline:
+        return open_pipeline(self.destination, self.dataset)
+
+    def execute(self, statement: str) -> None:
+        """`statement`, with the names of tables and views in braces."""
+        with self.pipeline().sql_client() as client:
+            client.execute_sql(re.sub(r"{(\w+)}", lambda name: client.make_qualified_table_name(name[1]), statement))
 
     def rows(self, table: str) -> list[Row]:
         """Whole rows without dlt's own columns, in a fixed order; none where there is no table."""
-        with open_pipeline().sql_client() as client:
+        with self.pipeline().sql_client() as client:
             try:
                 with client.execute_query(f"select * from {client.make_qualified_table_name(table)}") as cursor:
                     names = [column[0] for column in cursor.description]
@@ -89,7 +155,7 @@ class Connector:
 
     def load_ids(self) -> dict[str, set[str]]:
         """The loads that wrote the rows of every table but the ledger."""
-        with open_pipeline().sql_client() as client:
+        with self.pipeline().sql_client() as client:
             return {
                 table: {
                     row[0]
@@ -107,9 +173,18 @@ def plain(value: Any) -> Any:
 SORTED_BY = ("id", "phone_number_id", "agent_id", "changed_at", "environment_key", "started_at")
 
 
+Connect = Callable[[Sandbox], Connector]
+
+
 @pytest.fixture
-def connector(sandbox: Sandbox) -> Connector:
-    return Connector(sandbox)
+def connect(warehouse: str) -> Connect:
+    """Makes a connector for a sandbox."""
+    return lambda sandbox: Connector(sandbox, warehouse)
+
+
+@pytest.fixture
+def connector(sandbox: Sandbox, connect: Connect) -> Connector:
+    return connect(sandbox)
 
 
 def at(text: str) -> datetime:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from talkover import SuspiciousRemoval
 from talkover.changes import Changes, canonical, compare, fingerprint, guard_removal
 from talkover.models import PhoneNumber, ReleaseRequest, Resource, read_rows

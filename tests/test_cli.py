@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import requests
+
 from talkover.cli import main
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import FAULTS, HTML, Answer
@@ -21,6 +22,12 @@ from talkover.sandbox.faults import FAULTS, HTML, Answer
 from .conftest import TODAY, Connector
 
 INVALID = {"success": False, "message": "The given data was invalid.", "errors": {"type": ["It is invalid."]}}
+
+
+@pytest.fixture
+def connector(sandbox: Sandbox) -> Connector:
+    """The destination does not matter here."""
+    return Connector(sandbox)
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from pathlib import Path
 import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
+
 from talkover import LoadError, RunInProgress, talkover_source
-from talkover.load import open_pipeline
 from talkover.sandbox import Account, Sandbox
 
 from .conftest import TABLES, TODAY, Connector, Row, at
@@ -35,16 +35,20 @@ class Steps(TerminalLine):
     def _start(self, step): print(step, flush=True)
 
 if __name__ == "__main__":
-    token, base_url, instant = sys.argv[1:]
-    load_account(api_token=token, base_url=base_url, progress=Steps(), observed_at=datetime.fromisoformat(instant))
+    token, base_url, destination, dataset = sys.argv[1:]
+    day = datetime(2026, 3, 15, tzinfo=timezone.utc)
+    where = {"destination": destination, "dataset": dataset}
+    load_account(**where, api_token=token, base_url=base_url, progress=Steps(), observed_at=day)
 """
 
 
 @contextmanager
-def another_run(sandbox: Sandbox, until: str) -> Iterator[subprocess.Popen[str]]:
+def another_run(connector: Connector, until: str) -> Iterator[subprocess.Popen[str]]:
     """A load in a process of its own that has come to step `until`."""
     Path("driver.py").write_text(DRIVER)
-    command = [sys.executable, "driver.py", sandbox.token, sandbox.base_url, "2026-03-15T00:00:00+00:00"]
+    sandbox = connector.sandbox
+    account = (sandbox.token, sandbox.base_url)
+    command = [sys.executable, "driver.py", *account, connector.destination, connector.dataset]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         wait_for_line(running, until)
         yield running
@@ -87,15 +91,15 @@ def folder(name: str) -> Iterator[None]:
         dlt.current.run_context().reload()
 
 
-def play(is_first_run: bool, disturb: Callable[[Sandbox], None]) -> dict[str, list[Row]]:
+def play(destination: str, is_first_run: bool, disturb: Callable[[Connector], None]) -> dict[str, list[Row]]:
     """The tables after a load, or after a load, changes and a second one; `disturb` comes before the last."""
     account = Account(seed=3, size=57, founded=TODAY)
     with Sandbox(account) as sandbox:
-        connector = Connector(sandbox)
+        connector = Connector(sandbox, destination, dataset=Path.cwd().name)
         if not is_first_run:
             connector.load(observed_at=at("2026-03-14T00:00:00"))
             change_much(account)
-        disturb(sandbox)
+        disturb(connector)
         connector.load(observed_at=at("2026-03-15T00:00:00"))
         runs = [row["run_id"] for row in connector.rows("load_runs")]
         assert len(set(runs)) == len(runs)
@@ -105,28 +109,28 @@ def play(is_first_run: bool, disturb: Callable[[Sandbox], None]) -> dict[str, li
 @pytest.mark.slow
 @pytest.mark.parametrize("is_first_run", [True, False])
 @pytest.mark.parametrize("step", ["Extract", "Normalize", "Load"])
-def test_a_run_killed_at_any_moment_is_made_good_by_the_next(step: str, is_first_run: bool) -> None:
+def test_a_run_killed_at_any_moment_is_made_good_by_the_next(step: str, is_first_run: bool, warehouse: str) -> None:
     chance = random.Random(f"{step} {is_first_run}")
     killed = []
 
-    def kill(sandbox: Sandbox) -> None:
-        with another_run(sandbox, until=step) as running:
+    def kill(connector: Connector) -> None:
+        with another_run(connector, step) as running:
             time.sleep(chance.uniform(0, 0.4))
             running.send_signal(signal.SIGKILL)
         killed.append(running.returncode == -signal.SIGKILL)
 
     with folder("reference"):
-        expected = play(is_first_run, lambda _: None)
+        expected = play(warehouse, is_first_run, lambda _: None)
     while sum(killed) < 7 and len(killed) < 20:
-        with folder(f"killed-{len(killed)}"):
-            assert play(is_first_run, kill) == expected
+        with folder(f"killed_{len(killed)}"):
+            assert play(warehouse, is_first_run, kill) == expected
     assert sum(killed) == 7, "the kills came after the end"
 
 
 def test_a_package_left_pending_is_finished_first_and_said_so(account: Account, connector: Connector) -> None:
     connector.load()
     bought = account.buy()["id"]
-    pipeline = open_pipeline()
+    pipeline = connector.pipeline()
     pipeline.extract(talkover_source(connector.sandbox.token, base_url=connector.sandbox.base_url))
     account.release(bought)
     summary = connector.load()
@@ -139,7 +143,7 @@ def test_a_package_that_cannot_be_loaded_is_dropped_and_said_so(account: Account
     connector.load()
     broken = dlt.resource([{"id": None}], name="broken", primary_key="id")
     with pytest.raises(PipelineStepFailed):
-        open_pipeline().run(broken)
+        connector.pipeline().run(broken)
     account.buy()
     summary = connector.load()
     assert summary.notes == ["dropped what an earlier run left pending: it could not be loaded"]
@@ -159,19 +163,20 @@ def test_a_lost_working_directory_costs_nothing(account: Account, connector: Con
 
 
 def test_each_folder_has_its_own_file_and_none_gets_what_another_left_pending(
-    account: Account, connector: Connector, workspace: Path
+    account: Account, sandbox: Sandbox, workspace: Path
 ) -> None:
+    connector = Connector(sandbox)
     connector.load()
     elsewhere = Account(seed=8, size=30, founded=TODAY)
     bought = account.buy()["id"]
-    open_pipeline().extract(talkover_source(connector.sandbox.token, base_url=connector.sandbox.base_url))
+    connector.pipeline().extract(talkover_source(connector.sandbox.token, base_url=connector.sandbox.base_url))
     (workspace / "another").mkdir()
     os.chdir(workspace / "another")
-    with Sandbox(elsewhere) as sandbox:
-        summary = Connector(sandbox).load()
+    with Sandbox(elsewhere) as another:
+        summary = Connector(another).load()
         assert summary.destination == f"{workspace}/another/talkover_pipeline.duckdb"
         assert summary.notes == []
-        assert set(Connector(sandbox).by_id()) == set(elsewhere.numbers)
+        assert set(Connector(another).by_id()) == set(elsewhere.numbers)
     os.chdir(workspace)
     connector.load()
     assert set(connector.by_id()) == set(account.numbers)
@@ -182,8 +187,7 @@ def test_each_folder_has_its_own_file_and_none_gets_what_another_left_pending(
 def test_a_table_dropped_by_hand_is_made_again(table: str, connector: Connector) -> None:
     connector.load(observed_at=at("2026-03-15T00:00:00"))
     before = connector.state()
-    with open_pipeline().sql_client() as client:
-        client.execute_sql(f"drop table {table}")
+    connector.execute(f"drop table {{{table}}} cascade")
     connector.load(observed_at=at("2026-03-15T00:00:00"))
     assert connector.state() == before
 
@@ -194,7 +198,7 @@ def test_two_runs_at_once_one_works_and_the_other_says_who_holds_the_lock(
     connector.sandbox.latency = 3
     monkeypatch.setattr("talkover.load.LOCK_SECONDS", 0.2)
     with (
-        another_run(connector.sandbox, until="Extract") as running,
+        another_run(connector, "Extract") as running,
         pytest.raises(RunInProgress, match=rf"is being run by process {running.pid} on .* since \d{{4}}-"),
     ):
         connector.load()
@@ -204,13 +208,14 @@ def test_two_runs_at_once_one_works_and_the_other_says_who_holds_the_lock(
 
 def test_a_short_wait_for_the_lock_is_waited_out(connector: Connector) -> None:
     connector.sandbox.latency = 1
-    with another_run(connector.sandbox, until="Extract") as running:
+    with another_run(connector, "Extract") as running:
         connector.load()
     assert running.returncode == 0
     assert len(connector.rows("load_runs")) == 2
 
 
-def test_a_database_file_that_another_program_holds_is_named(connector: Connector) -> None:
+def test_a_database_file_that_another_program_holds_is_named(sandbox: Sandbox) -> None:
+    connector = Connector(sandbox)
     connector.load()
     before = connector.state()
     hold = (

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import requests
+
 from talkover.models import PhoneNumber, ReleaseRequest, read_rows
 from talkover.sandbox import Account, Fault, Sandbox
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import Answer
 

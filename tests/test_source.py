@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 import dlt
 import pytest
+
 from talkover import (
     ConfigurationError,
     IncompleteListing,
@@ -19,7 +20,7 @@ from talkover import (
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import Answer
 
-from .conftest import TODAY, Connector, Row, at
+from .conftest import TODAY, Connect, Connector, Row, at
 
 
 def first(account: Account) -> Row:
@@ -31,10 +32,10 @@ def first(account: Account) -> Row:
 
 @pytest.mark.parametrize("size", [0, 1, 20, 57, 100, 101, 1234])
 @pytest.mark.parametrize("pagination", ["meta", "links", "none"])
-def test_every_row_arrives_under_each_reading_of_pagination(size: int, pagination: Any) -> None:
+def test_every_row_arrives_under_each_reading_of_pagination(size: int, pagination: Any, connect: Connect) -> None:
     account = Account(size=size, founded=TODAY)
     with Sandbox(account, pagination=pagination) as sandbox:
-        connector = Connector(sandbox)
+        connector = connect(sandbox)
         summary = connector.load()
     assert set(connector.by_id()) == set(account.numbers)
     assert set(connector.by_id("release_requests")) == set(account.requests)
@@ -42,29 +43,29 @@ def test_every_row_arrives_under_each_reading_of_pagination(size: int, paginatio
     assert summary.resources["phone_numbers"].complete
 
 
-def test_a_server_that_caps_the_page_size_loses_nothing() -> None:
+def test_a_server_that_caps_the_page_size_loses_nothing(connect: Connect) -> None:
     account = Account(size=130, founded=TODAY)
     with Sandbox(account, largest_page=20, caps_pages=True) as sandbox:
-        connector = Connector(sandbox)
+        connector = connect(sandbox)
         connector.load()
         assert len(sandbox.seen) == 7 + 1
     assert set(connector.by_id()) == set(account.numbers)
 
 
-def test_a_server_that_refuses_the_page_size_is_asked_for_its_own() -> None:
+def test_a_server_that_refuses_the_page_size_is_asked_for_its_own(connect: Connect) -> None:
     account = Account(size=45, founded=TODAY)
     with Sandbox(account, largest_page=50) as sandbox:
-        connector = Connector(sandbox)
+        connector = connect(sandbox)
         connector.load()
         sizes = [request.query.get("per_page") for request in sandbox.seen]
     assert sizes == ["100", None, None, None, None]  # refused once, then three pages and the requests
     assert set(connector.by_id()) == set(account.numbers)
 
 
-def test_pages_after_the_first_are_fetched_side_by_side_and_as_few_as_can_be() -> None:
+def test_pages_after_the_first_are_fetched_side_by_side_and_as_few_as_can_be(connect: Connect) -> None:
     account = Account(size=1000, founded=TODAY)
     with Sandbox(account, latency=0.05) as sandbox:
-        connector = Connector(sandbox)
+        connector = connect(sandbox)
         account.requests.clear()
         connector.load(max_concurrent_requests=4)
         assert len(sandbox.seen) == 10 + 1
@@ -72,7 +73,7 @@ def test_pages_after_the_first_are_fetched_side_by_side_and_as_few_as_can_be() -
     assert len(connector.rows("phone_numbers")) == 1000
 
 
-def test_a_list_without_meta_that_fills_a_page_exactly_is_not_cut() -> None:
+def test_a_list_without_meta_that_fills_a_page_exactly_is_not_cut(connect: Connect) -> None:
     """An API that pages but does not say so: a full page is no proof of the end."""
     account = Account(size=100, founded=TODAY)
     pages = {
@@ -81,7 +82,7 @@ def test_a_list_without_meta_that_fills_a_page_exactly_is_not_cut() -> None:
     }
     faults = [Fault("answer", "phone-numbers", page, times=9, answer=answer) for page, answer in pages.items()]
     with Sandbox(account, faults=faults) as sandbox:
-        connector = Connector(sandbox)
+        connector = connect(sandbox)
         connector.load(per_page=40)
     assert set(connector.by_id()) == set(account.numbers)
 
@@ -97,10 +98,10 @@ def three_pages() -> Account:
 @pytest.mark.parametrize("drift", ["shrinking", "growing", "swapping"])
 @pytest.mark.parametrize("page", [2, 3])
 def test_a_number_that_comes_or_goes_between_two_pages_loses_no_neighbour(
-    drift: str, page: int, three_pages: Account
+    drift: str, page: int, three_pages: Account, connect: Connect
 ) -> None:
     with Sandbox(three_pages) as sandbox:
-        connector = Connector(sandbox)
+        connector = connect(sandbox)
         connector.load(max_concurrent_requests=1)
         sandbox.faults = [Fault(drift, "phone-numbers", page)]
         connector.load(max_concurrent_requests=1)
@@ -112,9 +113,9 @@ def test_a_number_that_comes_or_goes_between_two_pages_loses_no_neighbour(
     assert set(connector.by_id()) == set(three_pages.numbers)
 
 
-def test_a_total_that_never_matches_loads_nothing(three_pages: Account) -> None:
+def test_a_total_that_never_matches_loads_nothing(three_pages: Account, connect: Connect) -> None:
     with Sandbox(three_pages) as sandbox:
-        connector = Connector(sandbox)
+        connector = connect(sandbox)
         connector.load()
         before = connector.state()
         three_pages.release(next(iter(three_pages.numbers)))
@@ -124,9 +125,9 @@ def test_a_total_that_never_matches_loads_nothing(three_pages: Account) -> None:
     assert connector.state() == before
 
 
-def test_accepting_an_incomplete_listing_loads_it_and_removes_nothing(three_pages: Account) -> None:
+def test_accepting_an_incomplete_listing_loads_it_and_removes_nothing(three_pages: Account, connect: Connect) -> None:
     with Sandbox(three_pages) as sandbox:
-        connector = Connector(sandbox)
+        connector = connect(sandbox)
         connector.load()
         released = next(iter(three_pages.numbers))
         three_pages.release(released)
@@ -312,10 +313,10 @@ def test_an_empty_listing_is_refused_where_numbers_were_known(account: Account, 
 @pytest.mark.parametrize(
     ("size", "released", "refused"), [(10, 6, True), (10, 5, False), (9, 8, False), (9, 9, True), (1, 1, True)]
 )
-def test_over_half_of_ten_or_more_is_refused(size: int, released: int, refused: bool) -> None:
+def test_over_half_of_ten_or_more_is_refused(size: int, released: int, refused: bool, connect: Connect) -> None:
     account = Account(size=size, founded=TODAY)
     with Sandbox(account) as sandbox:
-        connector = Connector(sandbox)
+        connector = connect(sandbox)
         connector.load()
         for id in list(account.numbers)[:released]:
             account.release(id)
@@ -327,10 +328,10 @@ def test_over_half_of_ten_or_more_is_refused(size: int, released: int, refused: 
     assert len(connector.rows("phone_numbers")) == (size if refused else size - released)
 
 
-def test_a_first_run_on_an_empty_account_succeeds_and_the_next_loads_what_has_come() -> None:
+def test_a_first_run_on_an_empty_account_succeeds_and_the_next_loads_what_has_come(connect: Connect) -> None:
     account = Account(size=0, founded=TODAY)
     with Sandbox(account) as sandbox:
-        connector = Connector(sandbox)
+        connector = connect(sandbox)
         connector.load()
         assert connector.state() == {table: [] for table in connector.state()}
         account.buy()
@@ -477,67 +478,67 @@ def test_a_row_without_id_is_refused(account: Account, connector: Connector) -> 
 
 # Several environments.
 
+TOKENS = {"live": "talq_live", "test": "talq_test"}
+
 
 @pytest.fixture
-def two_environments() -> tuple[Account, Account]:
-    return Account(seed=1, size=12, founded=TODAY), Account(seed=2, size=15, founded=TODAY)
+def live() -> Account:
+    return Account(seed=1, size=12, founded=TODAY)
 
 
-def load_both(sandbox: Sandbox, *names: str, **arguments: Any) -> Connector:
-    connector = Connector(sandbox)
-    tokens = {"live": "talq_live", "test": "talq_test"}
-    connector.load(api_token=None, environments={name: tokens[name] for name in names or tokens}, **arguments)
-    return connector
+@pytest.fixture
+def test() -> Account:
+    return Account(seed=2, size=15, founded=TODAY)
 
 
-def test_rows_carry_their_environment_and_none_removes_anothers(two_environments: tuple[Account, Account]) -> None:
-    live, test = two_environments
-    with Sandbox({"talq_live": live, "talq_test": test}) as sandbox:
-        connector = load_both(sandbox)
-        listed = {(row["id"], row["environment_key"]) for row in connector.rows("phone_numbers")}
-        assert listed == {(id, "live") for id in live.numbers} | {(id, "test") for id in test.numbers}
-        assert [row["environment_key"] for row in connector.rows("load_runs")] == ["live", "test"]
-        load_both(sandbox, "live")
-    assert {(row["id"], row["environment_key"]) for row in connector.rows("phone_numbers")} == listed
+@pytest.fixture
+def both(live: Account, test: Account, connect: Connect) -> Iterator[Connector]:
+    with Sandbox({TOKENS["live"]: live, TOKENS["test"]: test}) as sandbox:
+        yield connect(sandbox)
+
+
+def load_environments(connector: Connector, *names: str) -> None:
+    connector.load(api_token=None, environments={name: TOKENS[name] for name in names or TOKENS})
+
+
+def test_rows_carry_their_environment_and_none_removes_anothers(live: Account, test: Account, both: Connector) -> None:
+    load_environments(both)
+    listed = {(row["id"], row["environment_key"]) for row in both.rows("phone_numbers")}
+    assert listed == {(id, "live") for id in live.numbers} | {(id, "test") for id in test.numbers}
+    assert [row["environment_key"] for row in both.rows("load_runs")] == ["live", "test"]
+    load_environments(both, "live")
+    assert {(row["id"], row["environment_key"]) for row in both.rows("phone_numbers")} == listed
 
 
 @pytest.mark.parametrize("order", [("live", "test"), ("test", "live")])
 def test_a_number_that_moves_to_another_environment_is_one_row(
-    order: tuple[str, str], two_environments: tuple[Account, Account]
+    order: tuple[str, str], live: Account, test: Account, both: Connector
 ) -> None:
-    live, test = two_environments
-    with Sandbox({"talq_live": live, "talq_test": test}) as sandbox:
-        connector = load_both(sandbox)
-        moved = first(live)["id"]
-        test.numbers[moved] = live.numbers.pop(moved)
-        for name in order:
-            load_both(sandbox, name)
-    row = connector.by_id()[moved]
-    assert row["environment_key"] == "test"
-    assert len(connector.rows("phone_numbers")) == 27
+    load_environments(both)
+    moved = first(live)["id"]
+    test.numbers[moved] = live.numbers.pop(moved)
+    for name in order:
+        load_environments(both, name)
+    assert both.by_id()[moved]["environment_key"] == "test"
+    assert len(both.rows("phone_numbers")) == 27
 
 
-def test_the_failure_of_one_environment_loads_nothing(two_environments: tuple[Account, Account]) -> None:
-    live, test = two_environments
-    with Sandbox({"talq_live": live, "talq_test": test}) as sandbox:
-        connector = load_both(sandbox)
-        before = connector.state()
-        first(live)["type"] = "fax"
-        del first(test)["id"]
-        with pytest.raises(InvalidRow, match="environment 'test'"):
-            load_both(sandbox)
-    assert connector.state() == before
+def test_the_failure_of_one_environment_loads_nothing(live: Account, test: Account, both: Connector) -> None:
+    load_environments(both)
+    before = both.state()
+    first(live)["type"] = "fax"
+    del first(test)["id"]
+    with pytest.raises(InvalidRow, match="environment 'test'"):
+        load_environments(both)
+    assert both.state() == before
 
 
-def test_a_token_of_the_wrong_environment_does_not_empty_it(two_environments: tuple[Account, Account]) -> None:
+def test_a_token_of_the_wrong_environment_does_not_empty_it(live: Account, both: Connector) -> None:
     """Each environment is guarded by itself, however large the others are."""
-    live, test = two_environments
-    with Sandbox({"talq_live": live, "talq_test": test}) as sandbox:
-        connector = Connector(sandbox)
-        connector.load(api_token=None, environments={"live": "talq_live", "test": "talq_test"})
-        live.numbers.clear()
-        with pytest.raises(SuspiciousRemoval, match=r"environment 'live'\) lists 0 rows where 12 were known"):
-            load_both(sandbox)
+    load_environments(both)
+    live.numbers.clear()
+    with pytest.raises(SuspiciousRemoval, match=r"environment 'live'\) lists 0 rows where 12 were known"):
+        load_environments(both)
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
@@ -550,8 +551,8 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
 # Every way to run the source.
 
 
-def test_the_source_runs_in_a_plain_dlt_pipeline(sandbox: Sandbox, account: Account) -> None:
-    pipeline = dlt.pipeline("plain", destination="duckdb", dataset_name="numbers")
+def test_the_source_runs_in_a_plain_dlt_pipeline(sandbox: Sandbox, account: Account, warehouse: str) -> None:
+    pipeline = dlt.pipeline("plain", destination=warehouse, dataset_name="numbers")
     for _ in range(2):
         pipeline.run(talkover_source(sandbox.token, base_url=sandbox.base_url))
     with pipeline.sql_client() as client:
@@ -560,8 +561,10 @@ def test_the_source_runs_in_a_plain_dlt_pipeline(sandbox: Sandbox, account: Acco
         assert client.execute_sql("select count(*) from load_runs") == [(2,)]
 
 
-def test_one_resource_alone_is_loaded_alone_and_asks_one_endpoint(sandbox: Sandbox, account: Account) -> None:
-    pipeline = dlt.pipeline("alone", destination="duckdb", dataset_name="numbers")
+def test_one_resource_alone_is_loaded_alone_and_asks_one_endpoint(
+    sandbox: Sandbox, account: Account, warehouse: str
+) -> None:
+    pipeline = dlt.pipeline("alone", destination=warehouse, dataset_name="numbers")
     pipeline.run(talkover_source(sandbox.token, base_url=sandbox.base_url).with_resources("phone_numbers"))
     assert {request.endpoint for request in sandbox.seen} == {"phone-numbers"}
     assert [table["name"] for table in pipeline.default_schema.data_tables(seen_data_only=True)] == ["phone_numbers"]
@@ -571,10 +574,12 @@ def test_one_resource_alone_is_loaded_alone_and_asks_one_endpoint(sandbox: Sandb
         assert client.execute_sql("select count(*) from phone_numbers") == [(56,)]
 
 
-def test_loading_one_table_without_its_log_loses_nothing_for_the_log(account: Account, connector: Connector) -> None:
+def test_loading_one_table_without_its_log_loses_nothing_for_the_log(
+    account: Account, connector: Connector, warehouse: str
+) -> None:
     connector.load()
     first(account)["type"] = "fax"
-    pipeline = dlt.pipeline("talkover_pipeline", destination="duckdb", dataset_name="talkover")
+    pipeline = dlt.pipeline("talkover_pipeline", destination=warehouse, dataset_name="talkover")
     source = talkover_source(connector.sandbox.token, base_url=connector.sandbox.base_url)
     pipeline.run(source.with_resources("phone_numbers"))
     assert types_of_change(connector, first(account)["id"]) == ["added"]
@@ -582,8 +587,8 @@ def test_loading_one_table_without_its_log_loses_nothing_for_the_log(account: Ac
     assert types_of_change(connector, first(account)["id"]) == ["added", "changed"]
 
 
-def test_the_source_can_be_used_twice(sandbox: Sandbox, account: Account) -> None:
-    pipeline = dlt.pipeline("again", destination="duckdb", dataset_name="numbers")
+def test_the_source_can_be_used_twice(sandbox: Sandbox, account: Account, warehouse: str) -> None:
+    pipeline = dlt.pipeline("again", destination=warehouse, dataset_name="numbers")
     for size in (57, 56):
         source = talkover_source(sandbox.token, base_url=sandbox.base_url)
         pipeline.run(source)
@@ -631,8 +636,10 @@ def test_a_full_refresh_sends_every_row_again_and_changes_nothing(connector: Con
 
 
 @pytest.mark.parametrize("refresh", ["drop_sources", "drop_resources", "drop_data"])
-def test_every_refresh_mode_of_dlt_leaves_the_tables_full(refresh: Any, account: Account, sandbox: Sandbox) -> None:
-    pipeline = dlt.pipeline("refreshed", destination="duckdb", dataset_name="numbers")
+def test_every_refresh_mode_of_dlt_leaves_the_tables_full(
+    refresh: Any, account: Account, sandbox: Sandbox, warehouse: str
+) -> None:
+    pipeline = dlt.pipeline("refreshed", destination=warehouse, dataset_name="numbers")
     pipeline.run(talkover_source(sandbox.token, base_url=sandbox.base_url))
     account.release(next(iter(account.numbers)))
     pipeline.run(talkover_source(sandbox.token, base_url=sandbox.base_url), refresh=refresh)
@@ -642,19 +649,21 @@ def test_every_refresh_mode_of_dlt_leaves_the_tables_full(refresh: Any, account:
         assert client.execute_sql("select count(*) from release_requests") == [(len(account.requests),)]
 
 
-def test_dev_mode_loads_everything_into_a_dataset_of_its_own(sandbox: Sandbox) -> None:
+def test_dev_mode_loads_everything_into_a_dataset_of_its_own(sandbox: Sandbox, warehouse: str) -> None:
     for _ in range(2):
-        pipeline = dlt.pipeline("developed", destination="duckdb", dataset_name="numbers", dev_mode=True)
+        pipeline = dlt.pipeline("developed", destination=warehouse, dataset_name="numbers", dev_mode=True)
         pipeline.run(talkover_source(sandbox.token, base_url=sandbox.base_url))
         with pipeline.sql_client() as client:
             assert client.execute_sql("select count(*) from phone_numbers") == [(57,)]
 
 
-def test_dlts_own_cursor_filters_rows_and_leaves_tombstones_alone(sandbox: Sandbox, account: Account) -> None:
+def test_dlts_own_cursor_filters_rows_and_leaves_tombstones_alone(
+    sandbox: Sandbox, account: Account, warehouse: str
+) -> None:
     def load() -> set[str]:
         source = talkover_source(sandbox.token, base_url=sandbox.base_url)
         source.phone_numbers.apply_hints(incremental=dlt.sources.incremental("updated_at"))
-        pipeline = dlt.pipeline("cursor", destination="duckdb", dataset_name="numbers")
+        pipeline = dlt.pipeline("cursor", destination=warehouse, dataset_name="numbers")
         pipeline.run(source)
         with pipeline.sql_client() as client:
             return {f"{id} {type}" for id, type in client.execute_sql("select id, type from phone_numbers")}

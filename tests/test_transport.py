@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from talkover import ApiError, AuthenticationError, ConfigurationError, UnexpectedPayload
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import Answer
@@ -18,6 +19,13 @@ from talkover.sandbox.server import RateLimit
 from talkover.transport import Transport, server_message
 
 from .conftest import TODAY, Connector
+
+
+@pytest.fixture
+def connector(sandbox: Sandbox) -> Connector:
+    """The destination does not matter here."""
+    return Connector(sandbox)
+
 
 PASSING = (
     "429-seconds",

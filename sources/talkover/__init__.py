@@ -24,6 +24,7 @@ from .errors import (
     SuspiciousRemoval,
     TalkoverError,
     UnexpectedPayload,
+    ViewError,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = [
     "SuspiciousRemoval",
     "TalkoverError",
     "UnexpectedPayload",
+    "ViewError",
     "__version__",
     "load_account",
     "talkover_source",

@@ -1,4 +1,4 @@
-"""The command line: `talkover load`, `check` and `sandbox`. Imports dlt only once it is needed."""
+"""The command line: `talkover load`, `check`, `views` and `sandbox`. Imports dlt only once it is needed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from .errors import ConfigurationError, TalkoverError
+from .errors import ConfigurationError, TalkoverError, ViewError
 
 if TYPE_CHECKING:
     from .load import Summary
@@ -36,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"talkover: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # `talkover … | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:  # the last line of defence: one line for the log of a schedule
         if options.debug:
             raise
@@ -71,6 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_destination(check)
     check.set_defaults(run=_check)
 
+    views = commands.add_parser("views", help="create the views again, or print them", description=_views.__doc__)
+    _add_destination(views)
+    views.add_argument("--print", metavar="DIALECT", help="print them instead, for postgres, snowflake, bigquery …")
+    views.set_defaults(run=_views)
+
     sandbox = commands.add_parser("sandbox", help="serve a made-up Talkover API", description=_sandbox.__doc__)
     sandbox.add_argument("--port", type=int, default=8080)
     sandbox.add_argument("--seed", type=int, default=1, help="which account; the same seed gives the same one")
@@ -86,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sandbox.set_defaults(run=_sandbox)
 
-    for command in (load, check, sandbox):
+    for command in (load, check, views, sandbox):
         command.add_argument("--debug", action="store_true", help="log everything and show tracebacks")
     return parser
 
@@ -110,12 +118,28 @@ def _load(options: argparse.Namespace) -> int:
         "allow_mass_removal": options.allow_mass_removal,
         "accept_incomplete": options.accept_incomplete,
     }
-    if options.demo:
-        with _demo(options.observed_at) as demo:
-            summary = load_account(**arguments, **demo)
-    else:
-        summary = load_account(**arguments)
-    print(json.dumps(summary.as_dict()) if options.json else _table(summary))
+    account_here: AbstractContextManager[dict[str, Any]] = (
+        _demo(options.observed_at) if options.demo else nullcontext({})
+    )
+    with account_here as account:
+        try:
+            _print(load_account(**arguments, **account), options.json)
+        except ViewError as error:
+            _print(error.summary, options.json)
+            raise
+    return 0
+
+
+def _views(options: argparse.Namespace) -> int:
+    """Create the views again without loading, or print them."""
+    if options.print:
+        from .views import view_names, view_sql
+
+        print(";\n\n".join(view_sql(name, options.print) for name in view_names()), end=";\n")
+        return 0
+    from .load import create_views_alone
+
+    print("\n".join(create_views_alone(options.destination, options.dataset)))
     return 0
 
 
@@ -192,6 +216,10 @@ def _instant(text: str) -> datetime:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 date or instant") from None
     return instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)
+
+
+def _print(summary: Summary, as_json: bool) -> None:
+    print(json.dumps(summary.as_dict()) if as_json else _table(summary))
 
 
 def _table(summary: Summary) -> str:

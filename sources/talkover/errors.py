@@ -10,12 +10,14 @@
     ├── SuspiciousRemoval       a listing that would remove too much
     ├── RunInProgress           another run holds the pipeline
     └── LoadError               the destination or dlt refused
+        └── ViewError           the data is loaded, but a view could not be created
 
 A message names what was asked, what came and what to do. None holds a token.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -72,4 +74,14 @@ class RunInProgress(TalkoverError):
 
 
 class LoadError(TalkoverError):
-    """The listing was read, but could not be loaded, or its views could not be made."""
+    """The listing was read, but could not be loaded."""
+
+
+class ViewError(LoadError):
+    """The data is loaded; some views are not there or still those of an earlier version. `summary` is the load's."""
+
+    def __init__(self, failed: Mapping[str, str], summary: Any = None) -> None:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+        super().__init__(f"{len(failed)} views could not be created, the tables are as loaded: {reasons}")
+        self.failed = failed
+        self.summary = summary

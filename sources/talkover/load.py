@@ -1,6 +1,6 @@
-"""A whole load, as a schedule needs it: lock, what was left pending, listing, load with retries, summary.
+"""A whole load, as a schedule needs it: lock, what was left pending, listing, load with retries, views, summary.
 
-    Talkover API → talkover_source → dlt pipeline → destination → Summary
+    Talkover API → talkover_source → dlt pipeline → destination → views → Summary
 
 Running it again is always safe: the destination tells what is there, and only differences are sent.
 """
@@ -34,9 +34,10 @@ from filelock import FileLock, Timeout
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from . import __version__
-from .errors import ConfigurationError, LoadError, RunInProgress, TalkoverError
+from .errors import ConfigurationError, LoadError, RunInProgress, TalkoverError, ViewError
 from .source import talkover_source
 from .tables import LEDGER_RESOURCES
+from .views import create_views, view_names
 
 PIPELINE = "talkover_pipeline"
 DATASET = "talkover"
@@ -121,6 +122,7 @@ def load_account(
         source_arguments: see `talkover_source`.
 
     Raises:
+        ViewError: the data is loaded, but a view could not be created.
         TalkoverError: nothing is lost; the next run starts from what the destination holds.
     """
     started = time.monotonic()
@@ -131,7 +133,22 @@ def load_account(
         _forget_other_destination(pipeline)
         notes = _finish_pending(pipeline)
         load_id = _run(pipeline, source)
-        return _summary(pipeline, load_id, notes, time.monotonic() - started)
+        failed = create_views(pipeline)
+        summary = _summary(pipeline, load_id, notes, time.monotonic() - started)
+    if failed:
+        raise ViewError(failed, summary)
+    return summary
+
+
+def create_views_alone(
+    destination: Any = "duckdb", dataset: str = DATASET, pipeline_name: str = PIPELINE
+) -> tuple[str, ...]:
+    """Creates the views over tables that are there already. Raises ViewError with those that could not be."""
+    use_defaults()
+    with plain_errors(), run_lock(pipeline_name):
+        if failed := create_views(open_pipeline(destination, dataset, pipeline_name)):
+            raise ViewError(failed)
+    return view_names()
 
 
 def use_defaults() -> None:

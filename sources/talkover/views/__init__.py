@@ -1,0 +1,69 @@
+"""The views, one SQL file each in DuckDB's dialect, and their creation on any SQL destination.
+
+phone_numbers, phone_number_changes, …, load_runs → current_numbers, monthly_cost, findings, …
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from graphlib import TopologicalSorter
+from importlib.resources import files
+from typing import cast
+
+import dlt
+import sqlglot
+from dlt.common.exceptions import DltException
+from sqlglot import exp
+
+from ..errors import ConfigurationError
+from ..tables import KEYS
+
+
+@cache
+def view_names() -> tuple[str, ...]:
+    """Every view, each behind those that it reads."""
+    stems = {file.name.removesuffix(".sql") for file in files(__name__).iterdir() if file.name.endswith(".sql")}
+    reads = {name: {table.name for table in _parsed(name).find_all(exp.Table)} & stems for name in sorted(stems)}
+    return tuple(TopologicalSorter(reads).static_order())
+
+
+def view_sql(name: str, dialect: str, qualify: Callable[[str], exp.Table] = exp.to_table) -> str:
+    """The statement that creates view `name`, in a dialect of sqlglot. `qualify` tells where tables and views are.
+
+    Raises ConfigurationError for a dialect that sqlglot does not know.
+    """
+    query = _parsed(name).copy()
+    for table in list(query.find_all(exp.Table)):
+        if table.name in KEYS or table.name in view_names():
+            table.replace(exp.alias_(qualify(table.name), table.alias or table.name, table=True))
+    statement = exp.Create(this=qualify(name), kind="VIEW", replace=True, expression=query)
+    try:
+        return statement.sql(dialect=dialect, pretty=True)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def create_views(pipeline: dlt.Pipeline) -> dict[str, str]:
+    """Creates every view in the pipeline's dataset, and tells of those that could not be: name to reason."""
+    failed: dict[str, str] = {}
+    with pipeline.sql_client() as client:
+        dialect = client.capabilities.sqlglot_dialect or "duckdb"
+
+        def qualify(name: str) -> exp.Table:
+            path = client.make_qualified_table_name_path(name, quote=False)
+            catalog, dataset, table = [""] * (3 - len(path)) + path
+            return exp.table_(table, db=dataset, catalog=catalog, quoted=True)
+
+        for name in view_names():
+            try:
+                client.execute_sql(view_sql(name, dialect, qualify))
+            except DltException as error:
+                failed[name] = " ".join(str(error).split())
+    return failed
+
+
+@cache
+def _parsed(name: str) -> exp.Expression:
+    text = files(__name__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+    return cast(exp.Expression, sqlglot.parse_one(text, read="duckdb"))

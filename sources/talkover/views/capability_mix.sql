@@ -1,0 +1,23 @@
+-- One row per environment, currency and exact capability set of the numbers held now; the shares add up to 1.
+with
+
+mix as (
+    select
+        environment_key,
+        currency,
+        capability_set,
+        count(*) as numbers,
+        cast(coalesce(sum(monthly_renewal_cost), 0) as decimal(38, 4)) as cost
+    from current_numbers
+    group by environment_key, currency, capability_set
+)
+
+select
+    environment_key,
+    currency,
+    capability_set,
+    numbers,
+    numbers * 1.0 / sum(numbers) over (partition by environment_key, currency) as share_of_numbers,
+    cost,
+    cost / nullif(sum(cost) over (partition by environment_key, currency), 0) as share_of_cost
+from mix

@@ -1,0 +1,41 @@
+-- One row per number that is held now, with its capability set, the days to its renewal and its open release request.
+with
+
+open_requests as (
+    select
+        id,
+        phone_number_id,
+        requested_at
+    from release_requests
+    where status = 'pending'
+    qualify row_number() over (partition by phone_number_id order by requested_at desc, id desc) = 1
+),
+
+versions as (
+    select
+        id,
+        capability_set
+    from phone_number_history
+    where valid_to is null
+)
+
+select
+    numbers.id,
+    numbers.environment_key,
+    numbers.number,
+    numbers.country_code,
+    numbers.type,
+    numbers.current_status,
+    numbers.is_sandbox,
+    coalesce(versions.capability_set, 'not told') as capability_set,
+    numbers.currency,
+    numbers.monthly_renewal_cost,
+    numbers.renewal_date,
+    date_diff('day', cast(current_timestamp at time zone 'UTC' as date), numbers.renewal_date) as days_to_renewal,
+    numbers.auto_renewal,
+    open_requests.id as open_request_id,
+    open_requests.requested_at as release_requested_at,
+    numbers.created_at
+from phone_numbers as numbers
+left join versions on numbers.id = versions.id
+left join open_requests on numbers.id = open_requests.phone_number_id

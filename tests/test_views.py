@@ -1,0 +1,629 @@
+"""The views: their grain, their sums, and what they say, on every destination that runs here."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from talkover import ViewError
+from talkover.cli import main
+from talkover.sandbox import Account, Sandbox
+from talkover.views import create_views, view_names, view_sql
+
+from .conftest import TODAY, Connect, Connector, Row, at
+from .test_source import first
+
+GRAIN = {
+    "calendar_months": ("month",),
+    "capability_mix": ("environment_key", "currency", "capability_set"),
+    "capability_share": ("environment_key", "currency", "capability"),
+    "cost_by_group": ("environment_key", "currency", "country_code", "type", "current_status"),
+    "cost_changes": ("phone_number_id", "changed_at", "kind"),
+    "current_numbers": ("id",),
+    "data_health": ("environment_key", "resource"),
+    "findings": ("finding", "phone_number_id"),
+    "monthly_cost": ("month", "environment_key", "currency"),
+    "phone_number_history": ("id", "valid_from"),
+    "release_lead_times": ("month", "environment_key", "outcome"),
+    "release_request_flow": ("id",),
+    "release_request_history": ("id", "valid_from"),
+    "renewal_calendar": ("phone_number_id", "bucket", "renews_on"),
+}
+
+
+def set_today(connector: Connector, day: date, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the views again as if it were noon of `day`."""
+
+    def sql_of_that_day(name: str, dialect: str, qualify: Any) -> str:
+        then = sqlglot.parse_one(f"cast('{day} 12:00:00+00:00' as timestamptz)", read="duckdb").sql(dialect=dialect)
+        return view_sql(name, dialect, qualify).replace("CURRENT_TIMESTAMP", then)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("talkover.views.view_sql", sql_of_that_day)
+        assert create_views(connector.pipeline()) == {}
+
+
+@pytest.fixture
+def year(connect: Connect) -> Connector:
+    """An account that was loaded now and then over a year."""
+    account = Account(seed=5, size=80, founded=TODAY - timedelta(days=365))
+    with Sandbox(account) as sandbox:
+        connector = connect(sandbox)
+        for days in (0, 40, 41, 120, 200, 280, 365):
+            account.advance(TODAY - timedelta(days=365 - days))
+            connector.load(observed_at=noon(account.today))
+    return connector
+
+
+def noon(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, 12, tzinfo=timezone.utc)
+
+
+# Grain.
+
+
+def test_every_view_has_a_grain_and_says_it_on_line_1() -> None:
+    assert set(view_names()) == set(GRAIN)
+    for name in view_names():
+        assert view_sql(name, "duckdb").splitlines()[1].startswith("/* One row per "), name
+
+
+def assert_grain(connector: Connector) -> dict[str, list[Row]]:
+    rows = {name: connector.rows(name) for name in GRAIN}
+    for name, key in GRAIN.items():
+        keys = Counter(tuple(row[column] for column in key) for row in rows[name])
+        assert [key for key, times in keys.items() if times > 1] == [], name
+    return rows
+
+
+@pytest.mark.parametrize(("seed", "size"), [(1, 1), (2, 40), (3, 120)])
+def test_grain_holds_for_generated_accounts(seed: int, size: int, connect: Connect) -> None:
+    account = Account(seed=seed, size=size, founded=TODAY - timedelta(days=150))
+    with Sandbox(account) as sandbox:
+        connector = connect(sandbox)
+        for days in (150, 100, 50, 0):
+            account.advance(TODAY - timedelta(days=days))
+            connector.load(observed_at=noon(account.today), allow_mass_removal=True)
+    rows = assert_grain(connector)
+    assert len(rows["current_numbers"]) == len(account.numbers)
+
+
+def test_grain_holds_for_an_empty_account(connect: Connect) -> None:
+    with Sandbox(Account(size=0, founded=TODAY)) as sandbox:
+        connector = connect(sandbox)
+        connector.load()
+    rows = assert_grain(connector)
+    assert {name for name, found in rows.items() if found} == {"calendar_months", "data_health"}
+
+
+def test_grain_holds_where_only_nulls_are_told(connect: Connect) -> None:
+    account = Account(size=0, founded=TODAY)
+    account.numbers = {id: {"id": id} for id in ("a", "b")}
+    account.requests = {id: {"id": id} for id in ("r", "s")}
+    with Sandbox(account) as sandbox:
+        connector = connect(sandbox)
+        connector.load()
+        account.numbers["a"]["type"] = "fax"
+        connector.load()
+    rows = assert_grain(connector)
+    assert [row["numbers"] for row in rows["capability_mix"]] == [2]
+    assert {row["finding"] for row in rows["findings"]} == {"missing_cost", "missing_currency"}
+    assert [row["bucket"] for row in rows["renewal_calendar"]] == ["no date", "no date"]
+
+
+def test_grain_holds_for_several_environments(connect: Connect) -> None:
+    accounts = {f"talq_{seed}": Account(seed=seed, size=25, founded=TODAY) for seed in (1, 2)}
+    with Sandbox(accounts) as sandbox:
+        connector = connect(sandbox)
+        tokens = {"live": "talq_1", "test": "talq_2"}
+        connector.load(api_token=None, environments=tokens)
+        moved = first(accounts["talq_1"])["id"]
+        accounts["talq_2"].numbers[moved] = accounts["talq_1"].numbers.pop(moved)
+        connector.load(api_token=None, environments=tokens)
+    rows = assert_grain(connector)
+    for name, found in rows.items():
+        if name != "calendar_months":
+            assert {row["environment_key"] for row in found} <= {"live", "test"}, name
+    last = max(row["month"] for row in rows["monthly_cost"])
+    by_environment = Counter[str]()
+    for row in rows["monthly_cost"]:
+        if row["month"] == last:
+            by_environment[row["environment_key"]] += row["closing_numbers"]
+    assert by_environment == {"live": 24, "test": 26}
+
+
+# Joins never multiply: every sum equals the one taken straight from the tables.
+
+
+def money(rows: list[Row], column: str = "monthly_renewal_cost") -> dict[Any, Decimal]:
+    """The exact sum of a column by environment and currency."""
+    sums: dict[Any, Decimal] = defaultdict(Decimal)
+    for row in rows:
+        sums[row["environment_key"], row["currency"]] += row[column] or 0
+    return {group: total for group, total in sums.items() if total}
+
+
+def count(rows: list[Row], column: str | None = None) -> Counter[Any]:
+    counts: Counter[Any] = Counter()
+    for row in rows:
+        counts[row["environment_key"], row["currency"]] += row[column] if column else 1
+    return counts
+
+
+def test_every_sum_equals_the_same_sum_of_the_tables(year: Connector) -> None:
+    numbers, requests = year.rows("phone_numbers"), year.rows("release_requests")
+    assert count(year.rows("current_numbers")) == count(numbers)
+    assert money(year.rows("current_numbers")) == money(numbers)
+    for view, cost in (("cost_by_group", "monthly_cost"), ("capability_mix", "cost")):
+        assert count(year.rows(view), "numbers") == count(numbers), view
+        assert money(year.rows(view), cost) == money(numbers), view
+    for capability in ("fax", "mms", "sms", "voice", "whatsapp"):
+        of_it = [row for row in year.rows("capability_share") if row["capability"] == capability]
+        having = [row for row in numbers if row[f"has_{capability}"]]
+        assert +count(of_it, "numbers_with") == count(having)
+        assert money(of_it, "monthly_cost") == money(having)
+        assert sum(row["numbers_with"] + row["numbers_without"] + row["numbers_not_told"] for row in of_it) == len(
+            numbers
+        )
+    flow = year.rows("release_request_flow")
+    assert {row["id"] for row in flow} == {row["id"] for row in requests}
+    held = {row["id"]: row for row in numbers}
+    at_stake = {row["phone_number_id"] for row in requests if row["status"] in ("pending", "approved")} & held.keys()
+    assert money(flow, "cost_at_stake") == money([held[id] for id in at_stake])
+    now = [row for row in year.rows("phone_number_history") if row["valid_to"] is None]
+    assert money(now) == money(numbers)
+    assert {row["id"] for row in now} == held.keys()
+    months = year.rows("monthly_cost")
+    last = [row for row in months if row["month"] == max(row["month"] for row in months)]
+    assert money(last, "closing_cost") == money(numbers)
+    assert +count(last, "closing_numbers") == count(numbers)
+    health = {row["resource"]: row for row in year.rows("data_health")}
+    assert health["phone_numbers"]["rows_held"] == len(numbers)
+    assert health["phone_numbers"]["without_cost"] == sum(row["monthly_renewal_cost"] is None for row in numbers)
+    assert health["release_requests"]["rows_held"] == len(requests)
+
+
+def test_the_bridge_balances_in_every_row(year: Connector) -> None:
+    months = sorted(year.rows("monthly_cost"), key=lambda row: row["month"])
+    before: dict[Any, Row] = {}
+    for row in months:
+        assert row["opening_numbers"] + row["added_numbers"] - row["removed_numbers"] == row["closing_numbers"]
+        moved = row["added_cost"] - row["removed_cost"] + row["repriced_cost"]
+        assert row["opening_cost"] + moved == row["closing_cost"]
+        group = (row["environment_key"], row["currency"])
+        if group in before:
+            assert row["opening_cost"] == before[group]["closing_cost"]
+            assert row["opening_numbers"] == before[group]["closing_numbers"]
+        before[group] = row
+    assert any(row["repriced_cost"] for row in months)
+    assert any(row["removed_cost"] for row in months)
+
+
+def test_every_month_from_the_first_load_to_now_has_its_row(
+    account: Account, connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connector.load(observed_at=at("2025-11-30T23:59:59"))
+    set_today(connector, date(2026, 2, 1), monkeypatch)
+    rows = connector.rows("monthly_cost")
+    months = [date(2025, 11, 1), date(2025, 12, 1), date(2026, 1, 1), date(2026, 2, 1)]
+    currencies = {number["currency"] for number in account.numbers.values()}
+    assert {(row["month"], row["currency"]) for row in rows} == {(m, c) for m in months for c in currencies}
+    assert sum(row["added_numbers"] for row in rows) == 57
+
+
+def test_months_are_utc_whatever_the_session(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instant that is another month in São Paulo."""
+    monkeypatch.setenv("TZ", "America/Sao_Paulo")
+    connector.load(observed_at=at("2026-02-01T00:30:00"))
+    assert {row["month"] for row in connector.rows("cost_changes")} == {date(2026, 2, 1)}
+
+
+# History.
+
+
+def test_as_of_any_instant_gives_the_inventory_that_was_last_seen_before_it(connect: Connect) -> None:
+    account = Account(seed=9, size=30, founded=TODAY - timedelta(days=100))
+    seen: dict[datetime, dict[str, Row]] = {}
+    with Sandbox(account) as sandbox:
+        connector = connect(sandbox)
+        for days in (100, 99, 60, 59, 20, 1, 0):
+            account.advance(TODAY - timedelta(days=days))
+            instant = noon(account.today)
+            connector.load(observed_at=instant)
+            seen[instant] = connector.by_id()
+    history = connector.rows("phone_number_history")
+    for instant, inventory in seen.items():
+        for asked in (instant, instant + timedelta(hours=7)):
+            version = {
+                row["id"]: row
+                for row in history
+                if row["valid_from"] <= asked and (row["valid_to"] is None or asked < row["valid_to"])
+            }
+            assert version.keys() == inventory.keys()
+            for id, row in inventory.items():
+                for column in ("monthly_renewal_cost", "currency", "type", "current_status", "has_sms", "renewal_date"):
+                    assert version[id][column] == row[column]
+
+
+def test_versions_of_a_number_never_overlap_and_leave_no_gap_while_it_is_held(year: Connector) -> None:
+    versions = defaultdict(list)
+    for row in year.rows("phone_number_history"):
+        versions[row["id"]].append(row)
+    removed = {
+        (row["id"], row["changed_at"]) for row in year.rows("phone_number_changes") if row["change_type"] == "removed"
+    }
+    for id, rows in versions.items():
+        rows.sort(key=lambda row: row["valid_from"])
+        for earlier, later in pairwise(rows):
+            assert earlier["valid_to"] == later["valid_from"] or (id, earlier["valid_to"]) in removed
+    assert removed
+
+
+def test_request_history_tells_state_by_state(account: Account, connector: Connector) -> None:
+    connector.load(observed_at=at("2026-03-01T00:00:00"))
+    request = next(request for request in account.requests.values() if request["status"] == "pending")
+    request |= {"status": "approved", "resolved_at": "2026-03-02T10:00:00Z"}
+    connector.load(observed_at=at("2026-03-03T00:00:00"))
+    rows = [row for row in connector.rows("release_request_history") if row["id"] == request["id"]]
+    assert [(row["status"], row["valid_from"], row["valid_to"]) for row in rows] == [
+        ("pending", at("2026-03-01T00:00:00"), at("2026-03-03T00:00:00")),
+        ("approved", at("2026-03-03T00:00:00"), None),
+    ]
+
+
+# Capabilities.
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"has_sms": True, "has_voice": True}, "sms+voice"),
+        (
+            dict.fromkeys(("has_fax", "has_mms", "has_sms", "has_voice", "has_whatsapp"), True),
+            "fax+mms+sms+voice+whatsapp",
+        ),
+        (dict.fromkeys(("has_fax", "has_mms", "has_sms", "has_voice", "has_whatsapp"), False), "none"),
+        ({}, "not told"),
+    ],
+)
+def test_a_capability_set_is_named_by_what_is_told(told: Row, expected: str, connect: Connect) -> None:
+    account = Account(size=0, founded=TODAY)
+    account.numbers = {"a": {"id": "a"} | told}
+    with Sandbox(account) as sandbox:
+        connector = connect(sandbox)
+        connector.load()
+    assert [row["capability_set"] for row in connector.rows("current_numbers")] == [expected]
+
+
+def test_the_capability_mix_adds_up_to_all_of_it(year: Connector) -> None:
+    shares: Counter[Any] = Counter()
+    costs: Counter[Any] = Counter()
+    for row in year.rows("capability_mix"):
+        group = (row["environment_key"], row["currency"])
+        shares[group] += float(row["share_of_numbers"])
+        costs[group] += float(row["share_of_cost"] or 0)
+    assert shares
+    assert all(share == pytest.approx(1) for share in shares.values())
+    assert all(share == pytest.approx(1) for group, share in costs.items() if group[1] is not None)
+
+
+# Renewals.
+
+
+def number(id: str, **values: Any) -> Row:
+    return {"id": id, "monthly_renewal_cost": "2.00", "currency": "USD", "auto_renewal": True, **values}
+
+
+def load_numbers(connect: Connect, *numbers: Row, requests: tuple[Row, ...] = ()) -> Connector:
+    account = Account(size=0, founded=TODAY)
+    account.numbers = {row["id"]: row for row in numbers}
+    account.requests = {row["id"]: row for row in requests}
+    with Sandbox(account) as sandbox:
+        connector = connect(sandbox)
+        connector.load(observed_at=at("2026-01-01T00:00:00"))
+    return connector
+
+
+@pytest.mark.parametrize(
+    ("renewal_date", "today", "expected"),
+    [
+        ("2026-01-31", date(2026, 1, 15), ["2026-01-31", "2026-02-28", "2026-03-31", "2026-04-30"]),
+        ("2027-12-31", date(2027, 12, 15), ["2027-12-31", "2028-01-31", "2028-02-29", "2028-03-31"]),
+        ("2026-12-30", date(2026, 12, 30), ["2026-12-30", "2027-01-30", "2027-02-28", "2027-03-30"]),
+        ("2028-01-29", date(2028, 1, 1), ["2028-01-29", "2028-02-29", "2028-03-29", "2028-04-29"]),
+        ("2027-01-29", date(2027, 1, 1), ["2027-01-29", "2027-02-28", "2027-03-29", "2027-04-29"]),
+        ("2026-03-05", date(2026, 3, 1), ["2026-03-05", "2026-04-05", "2026-05-05", "2026-06-05"]),
+    ],
+)
+def test_renewals_keep_to_the_day_or_the_end_of_a_short_month(
+    renewal_date: str, today: date, expected: list[str], connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connector = load_numbers(connect, number("a", renewal_date=renewal_date))
+    set_today(connector, today, monkeypatch)
+    rows = sorted(connector.rows("renewal_calendar"), key=lambda row: row["renews_on"])
+    assert [str(row["renews_on"]) for row in rows][:4] == expected
+    assert len(rows) == 12
+    assert {(row["bucket"], row["cash"]) for row in rows} == {("renews", Decimal("2.00"))}
+    assert all(row["month"] == row["renews_on"].replace(day=1) for row in rows)
+
+
+def test_overdue_stands_apart_and_an_end_is_no_cash(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    connector = load_numbers(
+        connect,
+        number("overdue", renewal_date="2026-03-10"),
+        number("ends", renewal_date="2026-05-01", auto_renewal=False),
+        number("ended", renewal_date="2026-03-01", auto_renewal=False),
+        number("not told", renewal_date="2026-03-20", auto_renewal=None),
+        number("no date"),
+        number("no cost", renewal_date="2026-03-20", monthly_renewal_cost=None),
+    )
+    set_today(connector, date(2026, 3, 15), monkeypatch)
+    rows = connector.rows("renewal_calendar")
+    buckets = {id: Counter(row["bucket"] for row in rows if row["phone_number_id"] == id) for id in connector.by_id()}
+    assert buckets == {
+        "overdue": {"overdue": 1, "renews": 12},
+        "ends": {"ends": 1},
+        "ended": {"ends": 1},
+        "not told": {"renews": 12},
+        "no date": {"no date": 1},
+        "no cost": {"renews": 12},
+    }
+    assert {row["cash"] for row in rows if row["bucket"] in ("ends", "no date")} == {None}
+    assert sum(row["cash"] or 0 for row in rows) == 2 * (13 + 12)
+
+
+# Release requests.
+
+
+def request(id: str, status: str, asked: str, settled: str | None = None, phone_number_id: str = "a") -> Row:
+    row = {"id": id, "phone_number_id": phone_number_id, "status": status, "requested_at": f"{asked}T09:00:00Z"}
+    return row | ({"resolved_at": f"{settled}T17:00:00Z"} if settled else {})
+
+
+def test_lead_times_are_of_decided_requests_alone(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    days = [1, 2, 2, 3, 5, 8, 13, 21, 3, 4, 4]
+    asked = date(2026, 1, 1)
+    decided = [
+        request(f"approved-{n}", "approved", str(date(2026, 2, 25) - timedelta(days=n)), "2026-02-25", f"n{n}-{day}")
+        | {"requested_at": f"{date(2026, 2, 25) - timedelta(days=day)}T09:00:00Z"}
+        for n, day in enumerate(days)
+    ]
+    connector = load_numbers(
+        connect,
+        number("a"),
+        requests=(
+            *decided,
+            request("rejected", "rejected", str(asked), "2026-02-03"),
+            request("cancelled", "cancelled", str(asked), "2026-02-04"),
+            request("pending", "pending", str(asked)),
+        ),
+    )
+    set_today(connector, date(2026, 3, 1), monkeypatch)
+    rows = {row["outcome"]: row for row in connector.rows("release_lead_times")}
+    assert rows.keys() == {"approved", "rejected"}
+    approved = rows["approved"]
+    assert (approved["month"], approved["requests"]) == (date(2026, 2, 1), 11)
+    assert float(approved["median_days"]) == median(days)
+    assert approved["p90_days"] == sorted(days)[9], "the 10th of 11: nine of ten took no longer"
+    assert float(approved["approval_rate"]) == pytest.approx(11 / 12)
+    flow = connector.by_id("release_request_flow")
+    assert (flow["pending"]["age_days"], flow["pending"]["lead_time_days"]) == (59, None)
+    assert (flow["rejected"]["age_days"], flow["rejected"]["lead_time_days"]) == (None, 33)
+    assert (flow["cancelled"]["age_days"], flow["cancelled"]["lead_time_days"]) == (None, None)
+
+
+@pytest.mark.parametrize("places", [1, 2, 3, 9, 10, 20])
+def test_median_and_p90_for_any_number_of_decisions(places: int, connect: Connect) -> None:
+    days = [(7 * n) % 23 for n in range(places)]
+    decided = [
+        request(str(n), "rejected", str(date(2026, 2, 25) - timedelta(days=day)), "2026-02-25")
+        for n, day in enumerate(days)
+    ]
+    connector = load_numbers(connect, number("a"), requests=tuple(decided))
+    [row] = connector.rows("release_lead_times")
+    assert float(row["median_days"]) == median(days)
+    assert row["p90_days"] == sorted(days)[-(-places * 9 // 10) - 1]
+
+
+def test_cost_at_stake_counts_a_number_once_however_many_requests_it_has(connect: Connect) -> None:
+    connector = load_numbers(
+        connect,
+        number("a", monthly_renewal_cost="3.50"),
+        number("b", monthly_renewal_cost=None),
+        requests=(
+            request("old", "approved", "2026-01-01", "2026-01-02"),
+            request("new", "pending", "2026-01-05"),
+            request("rejected", "rejected", "2026-01-06", "2026-01-07"),
+            request("unpriced", "pending", "2026-01-05", phone_number_id="b"),
+            request("gone", "approved", "2026-01-05", "2026-01-06", phone_number_id="never seen"),
+        ),
+    )
+    flow = connector.by_id("release_request_flow")
+    assert {id: row["cost_at_stake"] for id, row in flow.items() if row["cost_at_stake"]} == {"new": Decimal("3.50")}
+    assert {id for id, row in flow.items() if row["is_at_stake"]} == {"new", "unpriced"}
+    assert {id: row["is_still_listed"] for id, row in flow.items()} == dict.fromkeys(flow, True) | {"gone": False}
+    assert not flow["gone"]["is_number_known"]
+    health = {row["resource"]: row for row in connector.rows("data_health")}
+    assert health["release_requests"]["number_unknown"] == 1
+
+
+# Findings.
+
+
+def findings(connector: Connector) -> dict[tuple[str, str], Row]:
+    return {(row["finding"], row["phone_number_id"]): row for row in connector.rows("findings")}
+
+
+def test_each_kind_of_finding(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    like = {
+        "country_code": "US",
+        "type": "voice",
+        "has_voice": True,
+        "renewal_date": "2026-06-20",
+        "current_status": "active",
+    }
+    usual = [number(f"usual-{n}", **like) for n in range(5)]
+    connector = load_numbers(
+        connect,
+        *usual,
+        number("approved", **like),
+        number("just approved", **like),
+        number("pending, renews", **like | {"renewal_date": "2026-03-20"}),
+        number("pending, renews later", **like),
+        number("pending, ends", **like | {"renewal_date": "2026-03-20", "auto_renewal": False}),
+        number("suspended", **like | {"current_status": "suspended"}),
+        number("inactive, ends", **like | {"current_status": "inactive", "auto_renewal": False}),
+        number("sandbox", **like | {"is_sandbox": True}),
+        number("free sandbox", **like | {"is_sandbox": True, "monthly_renewal_cost": 0, "country_code": "XX"}),
+        number("dear", **like | {"monthly_renewal_cost": "3.01"}),
+        number("just dear enough", **like | {"monthly_renewal_cost": "3.00"}),
+        number("cheap", **like | {"monthly_renewal_cost": "1.33"}),
+        number("other kind", **like | {"monthly_renewal_cost": "30", "country_code": "DE"}),
+        number("no cost", **like | {"monthly_renewal_cost": None}),
+        number("no currency", **like | {"currency": None}),
+        requests=(
+            request("1", "approved", "2026-02-01", "2026-03-01", "approved"),
+            request("2", "approved", "2026-02-01", "2026-03-08", "just approved"),
+            request("3", "pending", "2026-03-14", phone_number_id="pending, renews"),
+            request("4", "pending", "2026-03-14", phone_number_id="pending, renews later"),
+            request("5", "pending", "2026-03-14", phone_number_id="pending, ends"),
+        ),
+    )
+    set_today(connector, date(2026, 3, 15), monkeypatch)
+    found = findings(connector)
+    assert {key: row["monthly_cost"] for key, row in found.items()} == {
+        ("approved_still_listed", "approved"): Decimal("2.00"),
+        ("pending_renews_first", "pending, renews"): Decimal("2.00"),
+        ("out_of_service_renews", "suspended"): Decimal("2.00"),
+        ("sandbox_costs", "sandbox"): Decimal("2.00"),
+        ("price_outlier", "dear"): Decimal("1.01"),
+        ("price_outlier", "cheap"): Decimal("0"),
+        ("missing_cost", "no cost"): None,
+        ("missing_currency", "no currency"): Decimal("2.00"),
+    }
+    assert found["approved_still_listed", "approved"]["evidence"] == "approved 14 days ago, request 1"
+    assert found["pending_renews_first", "pending, renews"]["evidence"] == "renews in 5 days, request 3"
+    assert found["out_of_service_renews", "suspended"]["evidence"] == "suspended, renews 2026-06-20"
+    assert found["price_outlier", "dear"]["evidence"].endswith("is 2.0000")
+    for row in found.values():
+        assert row["sentence"].endswith((".", "?"))
+        assert "idle" not in row["sentence"]
+
+
+def test_what_a_decision_usually_takes_comes_from_ten_decisions(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits longer than two days here, so a renewal in five is no finding."""
+    decided = [request(str(n), "approved", "2026-03-01", "2026-03-03", f"gone {n}") for n in range(10)]
+    pending = request("p", "pending", "2026-03-14")
+    connector = load_numbers(connect, number("a", renewal_date="2026-03-20"), requests=(*decided, pending))
+    set_today(connector, date(2026, 3, 15), monkeypatch)
+    assert ("pending_renews_first", "a") not in findings(connector)
+    set_today(connector, date(2026, 3, 19), monkeypatch)
+    assert ("pending_renews_first", "a") in findings(connector)
+
+
+# Health.
+
+
+def test_a_schedule_that_died_is_visible(
+    account: Account, connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connector.load()
+    listed_on = connector.rows("load_runs")[0]["phone_numbers_listed_at"].date()
+    set_today(connector, listed_on + timedelta(days=9), monkeypatch)
+    health = {row["resource"]: row for row in connector.rows("data_health")}
+    assert (health["phone_numbers"]["age_days"], health["release_requests"]["age_days"]) == (9, 9)
+
+
+def test_a_filtered_listing_does_not_pass_for_a_complete_one(connector: Connector) -> None:
+    connector.load()
+    complete = connector.rows("load_runs")[0]["phone_numbers_listed_at"]
+    connector.load(type="voice")
+    health = {row["resource"]: row for row in connector.rows("data_health")}["phone_numbers"]
+    assert health["last_complete_listing_at"] == complete
+    assert not health["last_listing_was_complete"]
+    assert health["listed"] < health["rows_held"] == 57
+
+
+# Making them.
+
+
+def test_the_load_survives_a_view_that_cannot_be_created(account: Account, connector: Connector) -> None:
+    connector.load()
+    connector.execute("drop view {findings}")
+    connector.execute("create table {findings} (mine integer)")
+    account.buy()
+    with pytest.raises(ViewError, match="1 views could not be created, the tables are as loaded: findings: ") as error:
+        connector.load()
+    assert error.value.summary.resources["phone_numbers"].added == 1
+    assert len(connector.rows("phone_numbers")) == 58
+    assert len(connector.rows("current_numbers")) == 58
+
+
+def test_the_command_line_prints_the_summary_names_the_view_and_exits_1(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TALKOVER_TOKEN", sandbox.token)
+    monkeypatch.setenv("SOURCES__TALKOVER__BASE_URL", sandbox.base_url)
+    connector = Connector(sandbox)
+    connector.load()
+    connector.execute("drop view {data_health}")
+    connector.execute("create table {data_health} (mine integer)")
+    capsys.readouterr()
+    assert main(["load"]) == 1
+    out, err = capsys.readouterr()
+    assert "phone_numbers" in out
+    assert "data_health" in err
+
+
+def test_a_view_that_is_gone_or_changed_is_made_again(connector: Connector) -> None:
+    connector.load()
+    before = connector.rows("current_numbers")
+    connector.execute("drop view {data_health}")
+    connector.load()
+    assert connector.rows("data_health")
+    assert connector.rows("current_numbers") == before
+
+
+def test_views_are_made_without_loading(connect: Connect, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    connector = connect(sandbox)
+    connector.load()
+    connector.execute("drop view {data_health}")
+    sandbox.seen.clear()
+    assert main(["views", "--destination", connector.destination]) == 0
+    assert capsys.readouterr().out.split() == list(view_names())
+    assert sandbox.seen == []
+    assert connector.rows("data_health")
+
+
+# Other dialects: what was only parsed is said in the docs.
+
+
+@pytest.mark.parametrize(
+    "dialect", ["snowflake", "bigquery", "redshift", "databricks", "clickhouse", "duckdb", "postgres"]
+)
+@pytest.mark.parametrize("name", sorted(GRAIN))
+def test_a_view_is_translated_without_anything_that_the_dialect_lacks(name: str, dialect: str) -> None:
+    text = view_sql(name, dialect)
+    [statement] = sqlglot.parse(text, read=dialect)
+    unknown = [function.name for function in statement.find_all(exp.Anonymous)]
+    assert unknown == []
+    with_errors = view_sql(name, "duckdb")
+    sqlglot.transpile(with_errors, read="duckdb", write=dialect, unsupported_level=sqlglot.ErrorLevel.RAISE)
+
+
+def test_views_are_printed_in_a_dialect(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["views", "--print", "snowflake"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("CREATE OR REPLACE VIEW") == len(GRAIN)
+    assert main(["views", "--print", "klingon"]) == 2
+    assert "klingon" in capsys.readouterr().err
