@@ -1,8 +1,9 @@
 # `make run` and `make test` each work alone on a fresh clone: they need Python 3.10 or newer and make.
 PYTHON ?= python3
+DESTINATIONS ?= duckdb,postgres
 BIN := .venv/bin
 
-.PHONY: help run test lint clean
+.PHONY: help run test lint docs clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -13,12 +14,15 @@ run: .venv/installed  ## load the demo account as it was in June, then as it is 
 	$(BIN)/talkover load --demo
 
 test: lint  ## lint, types and every test
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --destinations $(DESTINATIONS)
 
 lint: .venv/installed  ## lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: .venv/installed  ## write the made parts and the outputs in docs/ anew
+	UPDATE_DOCS=1 $(BIN)/pytest -q tests/test_docs.py
 
 clean:  ## remove what the others made
 	rm -rf .venv talkover_demo.duckdb
