@@ -6,6 +6,7 @@
     dlt.pipeline("talkover_pipeline", destination="duckdb", dataset_name="talkover").run(talkover_source())
 
 `load_account` does the same with everything around it that a schedule needs: a lock, retries, views, a summary.
+`read_view` gives what was loaded as pandas data frames.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .errors import (
     IncompleteListing,
     InvalidRow,
     LoadError,
+    NothingLoaded,
     RunInProgress,
     SuspiciousRemoval,
     TalkoverError,
@@ -29,6 +31,7 @@ from .errors import (
 
 if TYPE_CHECKING:
     from .load import Summary, load_account
+    from .read import read_view
     from .source import talkover_source
 
 __version__ = "0.1.0"
@@ -40,6 +43,7 @@ __all__ = [
     "IncompleteListing",
     "InvalidRow",
     "LoadError",
+    "NothingLoaded",
     "RunInProgress",
     "Summary",
     "SuspiciousRemoval",
@@ -48,10 +52,11 @@ __all__ = [
     "ViewError",
     "__version__",
     "load_account",
+    "read_view",
     "talkover_source",
 ]
 
-_LAZY = {"talkover_source": ".source", "load_account": ".load", "Summary": ".load"}
+_LAZY = {"talkover_source": ".source", "load_account": ".load", "Summary": ".load", "read_view": ".read"}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ import dlt
 
 from .client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, Page
 from .errors import LoadError, TalkoverError
-from .load import duckdb_file, open_pipeline, plain_errors, use_defaults
+from .load import connect, duckdb_file, open_pipeline, plain_errors, use_defaults
 from .source import configured_clients
 
 
@@ -29,9 +29,10 @@ class _Row:
     id: str
 
 
-def check_account(destination: Any = "duckdb", dataset: str = "talkover") -> Iterator[Finding]:
+def check_account(destination: Any = None, dataset: str | None = None) -> Iterator[Finding]:
     """A finding for each environment and endpoint, and one for the destination. Raises ConfigurationError."""
     use_defaults()
+    pipeline = open_pipeline(destination, dataset)
     for key, client in configured_clients().items():
         for endpoint, rows in ((PHONE_NUMBERS, "numbers"), (RELEASE_REQUESTS, "requests")):
             try:
@@ -39,11 +40,12 @@ def check_account(destination: Any = "duckdb", dataset: str = "talkover") -> Ite
                 yield Finding(f"environment {key}: /{endpoint}", True, says)
             except TalkoverError as error:
                 yield Finding(f"environment {key}: /{endpoint}", False, str(error))
+    name = f"destination {pipeline.destination.destination_name}"
     try:
         with plain_errors():
-            yield Finding(f"destination {destination}", True, _ask_destination(destination, dataset))
+            yield Finding(name, True, _ask_destination(pipeline))
     except LoadError as error:
-        yield Finding(f"destination {destination}", False, str(error))
+        yield Finding(name, False, str(error))
 
 
 def _ids(rows: Sequence[Json]) -> list[_Row]:
@@ -59,18 +61,17 @@ def _describe(page: Page[_Row], rows: str) -> str:
     return f"the token works; {len(page.rows)} {rows}, all in one answer (not paginated)"
 
 
-def _ask_destination(destination: Any, dataset: str) -> str:
-    pipeline = open_pipeline(destination, dataset)
+def _ask_destination(pipeline: dlt.Pipeline) -> str:
     file = duckdb_file(pipeline)
     if file is not None and not file.exists():
         if not os.access(file.parent, os.W_OK):
             raise LoadError(f"{file.parent} is no folder that can be written to")
         return f"{file} will be made by the first load"
-    with pipeline.sql_client() as client:
+    with connect(pipeline) as client:
         client.execute_sql("select 1")
         has_dataset = client.has_dataset()
     last = _last_load(pipeline) if has_dataset else "holds no load yet"
-    return f"answers; dataset {dataset!r} {last}"
+    return f"answers; dataset {pipeline.dataset_name!r} {last}"
 
 
 def _last_load(pipeline: dlt.Pipeline) -> str:

@@ -100,8 +100,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_destination(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--destination", default="duckdb", help="a destination of dlt (default: duckdb)")
-    command.add_argument("--dataset", default="talkover", help="the schema of the tables (default: talkover)")
+    command.add_argument("--destination", help="a destination of dlt (default: as configured, else duckdb)")
+    command.add_argument("--dataset", help="the schema of the tables (default: as configured, else talkover)")
 
 
 def _load(options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@
     ├── InvalidRow              a row that does not fit its model
     ├── SuspiciousRemoval       a listing that would remove too much
     ├── RunInProgress           another run holds the pipeline
+    ├── NothingLoaded           there is nothing to read yet
     └── LoadError               the destination or dlt refused
         └── ViewError           the data is loaded, but a view could not be created
 
@@ -25,6 +26,10 @@ class TalkoverError(Exception):
     """Base of all errors of this package; `exit_code` is what the command line exits with."""
 
     exit_code = 1
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in a notebook: the sentence alone."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class ConfigurationError(TalkoverError):
@@ -71,6 +76,10 @@ class SuspiciousRemoval(TalkoverError):
 
 class RunInProgress(TalkoverError):
     """Another run of the same pipeline is at work on this host."""
+
+
+class NothingLoaded(TalkoverError):
+    """The destination holds no such table or view yet."""
 
 
 class LoadError(TalkoverError):

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+from dlt.common.configuration import known_sections, resolve_configuration
 from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.configuration.providers import CustomLoaderDocProvider
 from dlt.common.destination.exceptions import DestinationTerminalException, DestinationUndefinedEntity
@@ -28,6 +29,7 @@ from dlt.common.pipeline import get_dlt_pipelines_dir
 from dlt.common.runtime.collector import NULL_COLLECTOR
 from dlt.common.runtime.collector_base import Collector
 from dlt.extract import DltSource
+from dlt.pipeline.configuration import PipelineConfiguration
 from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.helpers import retry_load
 from filelock import FileLock, Timeout
@@ -45,6 +47,9 @@ LOCK_SECONDS = 10
 LOAD_ATTEMPTS = 3
 LOCATION = "talkover_destination"
 """Where dlt's local state keeps what destination it belongs to."""
+
+READ_ONLY = {"postgres": "set session characteristics as transaction read only"}
+"""What makes a session read-only. DuckDB's file is opened so; elsewhere it is the role that must lack the rights."""
 
 DEFAULTS_NAME = "defaults of talkover"
 DEFAULTS = {
@@ -106,8 +111,8 @@ class Summary:
 
 def load_account(
     *,
-    destination: Any = "duckdb",
-    dataset: str = DATASET,
+    destination: Any = None,
+    dataset: str | None = None,
     pipeline_name: str = PIPELINE,
     progress: Collector | None = None,
     **source_arguments: Any,
@@ -115,8 +120,8 @@ def load_account(
     """Loads every phone number and release request, and tells what changed.
 
     Args:
-        destination: a destination of dlt, by name or made by its factory.
-        dataset: the schema that the tables are in.
+        destination: a destination of dlt, by name or made by its factory; what dlt is configured to use, else duckdb.
+        dataset: the schema that the tables are in; what dlt is configured to use, else `talkover`.
         pipeline_name: names dlt's working directory, and the DuckDB file where none is configured.
         progress: a collector of dlt.
         source_arguments: see `talkover_source`.
@@ -141,7 +146,7 @@ def load_account(
 
 
 def create_views_alone(
-    destination: Any = "duckdb", dataset: str = DATASET, pipeline_name: str = PIPELINE
+    destination: Any = None, dataset: str | None = None, pipeline_name: str = PIPELINE
 ) -> tuple[str, ...]:
     """Creates the views over tables that are there already. Raises ViewError with those that could not be."""
     use_defaults()
@@ -162,12 +167,17 @@ def use_defaults() -> None:
 
 
 def open_pipeline(
-    destination: Any = "duckdb",
-    dataset: str = DATASET,
+    destination: Any = None,
+    dataset: str | None = None,
     pipeline_name: str = PIPELINE,
     progress: Collector | None = None,
 ) -> dlt.Pipeline:
     """The pipeline, not connected yet. Raises ConfigurationError for a destination that cannot work."""
+    configured = resolve_configuration(
+        PipelineConfiguration(pipeline_name=pipeline_name), sections=(known_sections.PIPELINES, pipeline_name)
+    )
+    destination = destination or configured.destination_type or "duckdb"
+    dataset = dataset or configured.dataset_name or DATASET
     pipeline = dlt.pipeline(
         pipeline_name, destination=destination, dataset_name=dataset, progress=progress or NULL_COLLECTOR
     )
@@ -189,6 +199,23 @@ def duckdb_file(pipeline: dlt.Pipeline) -> Path | None:
         return None
     credentials: Any = pipeline.destination_client().config.credentials
     return Path(credentials.database)
+
+
+@contextmanager
+def connect(pipeline: dlt.Pipeline, *, read_only: bool = False) -> Iterator[Any]:
+    """A SQL client of the destination. Raises LoadError where it does not answer: drivers raise what they like."""
+    client: Any = pipeline.sql_client()
+    client.credentials.read_only = read_only
+    try:
+        client.open_connection()
+    except Exception as error:
+        raise LoadError(f"{pipeline.destination.destination_name} does not answer: {_first_line(error)}") from error
+    try:
+        if read_only and (statement := READ_ONLY.get(pipeline.destination.destination_name)):
+            client.execute_sql(statement)
+        yield client
+    finally:
+        client.close_connection()
 
 
 @contextmanager

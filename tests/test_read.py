@@ -1,0 +1,127 @@
+"""Views as data frames: exact money, types that names promise, read-only, and one sentence where there is nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from dlt.common.destination.exceptions import DestinationException
+
+from talkover import ConfigurationError, LoadError, NothingLoaded, read_view
+from talkover.load import connect, open_pipeline
+from talkover.sandbox import Account, Sandbox
+from talkover.tables import KEYS
+from talkover.views import view_names
+
+from .conftest import Connect, Connector
+
+
+def test_every_view_and_table_reads_the_same_from_everywhere(connector: Connector) -> None:
+    connector.load()
+    for name in (*view_names(), *KEYS):
+        frame = read_view(name, destination=connector.destination)
+        assert len(frame) == len(connector.rows(name)), name
+        for column in frame.select_dtypes("object"):
+            kinds = {type(value) for value in frame[column] if value is not None}
+            assert kinds <= {Decimal} or column in {"agents"}, (name, column)
+
+
+def test_types_do_not_depend_on_the_values(connector: Connector, account: Account) -> None:
+    """Notebooks must not break on an account in which nothing happened yet."""
+    connector.load()
+    full = {name: read_view(name, destination=connector.destination).dtypes for name in view_names()}
+    account.numbers.clear()
+    account.requests.clear()
+    connector.load(allow_mass_removal=True)
+    for name in ("current_numbers", "capability_mix", "renewal_calendar", "findings", "cost_by_group"):
+        empty = read_view(name, destination=connector.destination)
+        assert len(empty) == 0
+        for column, dtype in full[name].items():
+            if str(dtype) == "category" or str(dtype).startswith(("datetime64", "float64")):
+                assert str(empty[column].dtype) == str(dtype), (name, column)
+
+
+def test_money_is_exact_and_what_was_not_told_is_a_category(account: Account, connector: Connector) -> None:
+    first, second = list(account.numbers.values())[:2]
+    first |= {"monthly_renewal_cost": "0.1000", "currency": None}
+    second |= {"monthly_renewal_cost": "0.2000", "currency": None}
+    connector.load()
+    numbers = read_view("current_numbers", destination=connector.destination)
+    not_told = numbers[numbers["currency"] == "not told"]
+    assert not_told["monthly_renewal_cost"].sum() == Decimal("0.3000")
+    assert str(numbers["created_at"].dt.tz) == "UTC"
+
+
+def test_one_environment_is_read_alone(sandbox: Sandbox, connect: Connect, account: Account) -> None:
+    with Sandbox(Account(seed=8, size=9)) as other:
+        connect(sandbox).load(environment_key="here")
+        connect(other).load(environment_key="there")
+    frame = read_view("current_numbers", environment="there", destination=connect(sandbox).destination)
+    assert len(frame) == 9
+    assert set(frame["environment_key"]) == {"there"}
+
+
+def test_the_configured_destination_is_read(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINES__DESTINATION_TYPE", connector.destination)
+    monkeypatch.setenv("PIPELINES__DATASET_NAME", "numbers")
+    connector.load(destination=None, dataset=None)
+    assert len(read_view("current_numbers")) == 57
+    pipeline = open_pipeline()
+    assert (pipeline.destination.destination_name, pipeline.dataset_name) == (connector.destination, "numbers")
+
+
+def test_a_notebook_finds_the_project_above_it(
+    workspace: Path, connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connector.load()
+    (workspace / "notebooks").mkdir()
+    monkeypatch.chdir("notebooks")
+    assert len(read_view("current_numbers", destination=connector.destination)) == 57
+    assert Path.cwd().name == "notebooks"
+
+
+def test_reading_does_not_write(connector: Connector) -> None:
+    connector.load()
+    with (
+        connect(connector.pipeline(), read_only=True) as client,
+        pytest.raises(DestinationException, match="read-only"),
+    ):
+        client.execute_sql(f"delete from {client.make_qualified_table_name('phone_numbers')}")
+
+
+def test_nothing_loaded_is_one_sentence(warehouse: str) -> None:
+    with pytest.raises(NothingLoaded, match=r"Run `talkover load` first; .*--demo"):
+        read_view("monthly_cost", destination=warehouse)
+    assert not list(Path().glob("*.duckdb")), "looking must not make a file"
+
+
+def test_no_view_of_that_name(workspace: Path) -> None:
+    with pytest.raises(ConfigurationError, match="'monthly_costs' is no view or table. There are calendar_months, "):
+        read_view("monthly_costs")
+
+
+def test_a_destination_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", "postgresql://a:secret-word@127.0.0.1:1/b")
+    with pytest.raises(LoadError, match="refused") as caught:
+        read_view("monthly_cost", destination="postgres")
+    assert "secret-word" not in str(caught.value)
+
+
+def test_notebooks_show_the_sentence_alone() -> None:
+    assert NothingLoaded("run it first")._render_traceback_() == ["NothingLoaded: run it first"]
+
+
+def test_a_file_that_another_process_writes(sandbox: Sandbox) -> None:
+    """DuckDB lets one process write or many read."""
+    Connector(sandbox).load()
+    hold = "import duckdb; held = duckdb.connect('talkover_pipeline.duckdb'); print('held', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout
+        holder.stdout.readline()
+        with pytest.raises(LoadError, match="lock"):
+            read_view("current_numbers")
+        holder.kill()
+    assert len(read_view("current_numbers")) == 57
