@@ -8,9 +8,9 @@ BIN := .venv/bin
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
 
-run: .venv/installed  ## load the demo account as it was in June, then as it is today
+run: .venv/installed  ## play a year of the demo account in weekly loads, then load it as it is today
 	rm -f talkover_demo.duckdb
-	$(BIN)/talkover load --demo --observed-at 2026-06-01
+	$(BIN)/talkover load --demo --weeks 52
 	$(BIN)/talkover load --demo
 
 test: lint  ## lint, types and every test

@@ -1,16 +1,17 @@
-"""The command line: `talkover load`, `check`, `views` and `sandbox`. Imports dlt only once it is needed."""
+"""The command line: `talkover load`, `check`, `report`, `views` and `sandbox`. Imports dlt only once it is needed."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import date, datetime, timezone
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
@@ -27,6 +28,9 @@ DEMO_SIZE = 60
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 done, 2 wrong usage or configuration, 1 anything else."""
     options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no failure
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")  # dlt starts it when it is first imported
     logging.basicConfig(level=logging.DEBUG if options.debug else logging.WARNING, format="talkover: %(message)s")
     try:
@@ -61,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     load = commands.add_parser("load", help="load every number and request", description=_load.__doc__)
     _add_destination(load)
     load.add_argument("--demo", action="store_true", help="load a made-up account, into talkover_demo.duckdb")
+    load.add_argument(
+        "--weeks", type=_count, default=0, metavar="N", help="with --demo: a load for each of the last N weeks"
+    )
     load.add_argument("--full-refresh", action="store_true", help="send every row again (a repair; drops nothing)")
     load.add_argument("--observed-at", metavar="INSTANT", type=_instant, help="date the changes, instead of now")
     load.add_argument("--allow-mass-removal", action="store_true", help="the account really lost most of its numbers")
@@ -73,6 +80,14 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="try tokens and destination", description=_check.__doc__)
     _add_destination(check)
     check.set_defaults(run=_check)
+
+    report = commands.add_parser("report", help="the notebooks as one HTML file", description=_report.__doc__)
+    _add_destination(report)
+    report.add_argument("--demo", action="store_true", help="of the demo account")
+    report.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="(default: report.html)")
+    report.add_argument("--since", metavar="MONTH", help="such as 2026-01 (default: the last twelve months)")
+    report.add_argument("--environment", metavar="KEY", help="one of several (default: all)")
+    report.set_defaults(run=_report)
 
     views = commands.add_parser("views", help="create the views again, or print them", description=_views.__doc__)
     _add_destination(views)
@@ -94,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sandbox.set_defaults(run=_sandbox)
 
-    for command in (load, check, views, sandbox):
+    for command in (load, check, report, views, sandbox):
         command.add_argument("--debug", action="store_true", help="log everything and show tracebacks")
     return parser
 
@@ -114,19 +129,74 @@ def _load(options: argparse.Namespace) -> int:
         "dataset": options.dataset,
         "progress": TerminalLine() if sys.stderr.isatty() else None,
         "full_refresh": options.full_refresh,
-        "observed_at": options.observed_at,
         "allow_mass_removal": options.allow_mass_removal,
         "accept_incomplete": options.accept_incomplete,
     }
-    account_here: AbstractContextManager[dict[str, Any]] = (
-        _demo(options.observed_at) if options.demo else nullcontext({})
+    try:
+        if options.demo:
+            summary = _load_demo(options, arguments)
+        elif options.weeks:
+            raise ConfigurationError("--weeks plays the history of the demo account: it needs --demo")
+        else:
+            summary = load_account(**arguments, observed_at=options.observed_at)
+    except ViewError as error:
+        _print(error.summary, options.json)
+        raise
+    _print(summary, options.json)
+    return 0
+
+
+def _load_demo(options: argparse.Namespace, arguments: dict[str, Any]) -> Summary:
+    """Loads the demo account as it is on that day, or week by week before it with a line for each; the last summary."""
+    from .load import DEMO_PIPELINE, load_account
+    from .sandbox import Account, Sandbox
+
+    end = options.observed_at or datetime.now(timezone.utc)
+    instants = [end - timedelta(weeks=week) for week in range(options.weeks, 0, -1)] or [end]
+    if instants[0].date() < DEMO_FOUNDED:
+        raise ConfigurationError(
+            f"the demo account begins on {DEMO_FOUNDED}: give a later --observed-at or fewer --weeks"
+        )
+    account = Account(size=DEMO_SIZE, founded=DEMO_FOUNDED)
+    with Sandbox(account) as sandbox:
+        arguments |= {
+            "api_token": sandbox.token,
+            "base_url": sandbox.base_url,
+            "environments": {},
+            "environment_key": "demo",
+            "pipeline_name": DEMO_PIPELINE,
+        }
+        for instant in instants:
+            account.advance(instant.date())
+            summary = load_account(**arguments, observed_at=instant)
+            if options.weeks:
+                print(_line(summary), file=sys.stderr if options.json else sys.stdout, flush=True)
+    return summary
+
+
+def _report(options: argparse.Namespace) -> int:
+    """Run the notebooks on what was loaded, and write them as one HTML file that needs no network."""
+    try:
+        from .analysis import Account
+        from .report import write_report
+    except ImportError as error:
+        raise ConfigurationError(f"{error.name} is missing. Run: pip install 'talkover[notebooks]'") from None
+    from .load import DEMO_PIPELINE, PIPELINE
+    from .progress import show
+
+    account = Account(
+        environment=options.environment,
+        since=options.since,
+        pipeline_name=DEMO_PIPELINE if options.demo else PIPELINE,
+        destination=options.destination,
+        dataset=options.dataset,
     )
-    with account_here as account:
-        try:
-            _print(load_account(**arguments, **account), options.json)
-        except ViewError as error:
-            _print(error.summary, options.json)
-            raise
+    try:
+        write_report(account, options.out, show if sys.stderr.isatty() else lambda _: None)
+    finally:
+        if sys.stderr.isatty():
+            show("")
+    print(options.out.resolve())
     return 0
 
 
@@ -189,37 +259,35 @@ def _sandbox(options: argparse.Namespace) -> int:
     return 0
 
 
-@contextmanager
-def _demo(observed_at: datetime | None) -> Iterator[dict[str, Any]]:
-    """Serves the demo account as it is on that day, and gives the arguments that load it."""
-    from .sandbox import Account, Sandbox
-
-    day = (observed_at or datetime.now(timezone.utc)).date()
-    if day < DEMO_FOUNDED:
-        raise ConfigurationError(f"the demo account begins on {DEMO_FOUNDED}: give a later --observed-at")
-    account = Account(size=DEMO_SIZE, founded=DEMO_FOUNDED)
-    account.advance(day)
-    with Sandbox(account) as sandbox:
-        yield {
-            "api_token": sandbox.token,
-            "base_url": sandbox.base_url,
-            "environments": {},
-            "environment_key": "demo",
-            "pipeline_name": "talkover_demo",
-        }
-
-
 def _instant(text: str) -> datetime:
     """An ISO 8601 date or instant, UTC unless it says otherwise."""
     try:
         instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 date or instant") from None
-    return instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)
+    try:
+        return instant.astimezone(timezone.utc) if instant.tzinfo else instant.replace(tzinfo=timezone.utc)
+    except OverflowError:
+        raise argparse.ArgumentTypeError(f"{text!r} is out of range") from None
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no count")
+    return int(text)
 
 
 def _print(summary: Summary, as_json: bool) -> None:
     print(json.dumps(summary.as_dict()) if as_json else _table(summary))
+
+
+def _line(summary: Summary) -> str:
+    """A load of many, in one line."""
+    figures = [
+        f"{sum(getattr(counts, figure) for counts in summary.resources.values()):>4} {figure}"
+        for figure in ("added", "changed", "removed")
+    ]
+    return f"{summary.observed_at:%Y-%m-%d} {' '.join(figures)}"
 
 
 def _table(summary: Summary) -> str:

@@ -10,6 +10,7 @@
     ├── SuspiciousRemoval       a listing that would remove too much
     ├── RunInProgress           another run holds the pipeline
     ├── NothingLoaded           there is nothing to read yet
+    ├── ReportError             a notebook failed: no report was written
     └── LoadError               the destination or dlt refused
         └── ViewError           the data is loaded, but a view could not be created
 
@@ -80,6 +81,10 @@ class RunInProgress(TalkoverError):
 
 class NothingLoaded(TalkoverError):
     """The destination holds no such table or view yet."""
+
+
+class ReportError(TalkoverError):
+    """A notebook failed. No report was written, an earlier one is as it was."""
 
 
 class LoadError(TalkoverError):

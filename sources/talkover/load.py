@@ -42,6 +42,8 @@ from .tables import LEDGER_RESOURCES
 from .views import create_views, view_names
 
 PIPELINE = "talkover_pipeline"
+DEMO_PIPELINE = "talkover_demo"
+"""The made-up account: always in a DuckDB file of its own, unless another destination is named."""
 DATASET = "talkover"
 LOCK_SECONDS = 10
 LOAD_ATTEMPTS = 3
@@ -131,8 +133,8 @@ def load_account(
         TalkoverError: nothing is lost; the next run starts from what the destination holds.
     """
     started = time.monotonic()
-    use_defaults()
     with plain_errors(), run_lock(pipeline_name):
+        use_defaults()
         source = talkover_source(**source_arguments)
         pipeline = open_pipeline(destination, dataset, pipeline_name, progress)
         _forget_other_destination(pipeline)
@@ -149,8 +151,8 @@ def create_views_alone(
     destination: Any = None, dataset: str | None = None, pipeline_name: str = PIPELINE
 ) -> tuple[str, ...]:
     """Creates the views over tables that are there already. Raises ViewError with those that could not be."""
-    use_defaults()
     with plain_errors(), run_lock(pipeline_name):
+        use_defaults()
         if failed := create_views(open_pipeline(destination, dataset, pipeline_name)):
             raise ViewError(failed)
     return view_names()
@@ -176,6 +178,11 @@ def open_pipeline(
     configured = resolve_configuration(
         PipelineConfiguration(pipeline_name=pipeline_name), sections=(known_sections.PIPELINES, pipeline_name)
     )
+    if pipeline_name == DEMO_PIPELINE:
+        # Never into the real file or warehouse, wherever that is configured to be.
+        destination, dataset = destination or "duckdb", dataset or DATASET
+        if destination == "duckdb":
+            destination = dlt.destinations.duckdb(str(Path.cwd() / f"{DEMO_PIPELINE}.duckdb"))
     destination = destination or configured.destination_type or "duckdb"
     dataset = dataset or configured.dataset_name or DATASET
     pipeline = dlt.pipeline(
@@ -185,7 +192,8 @@ def open_pipeline(
         # dlt keeps the folder of a pipeline's first run: from another one it would go on filling the file in the first.
         pipeline.destination.config_params["local_dir"] = str(Path.cwd())
     file = duckdb_file(pipeline)
-    if file is not None and file.stem.lower() == dataset.lower():
+    client: Any = pipeline.destination_client()
+    if file is not None and file.name.split(".")[0].lower() == client.sql_client.dataset_name.lower():
         raise ConfigurationError(
             f"DuckDB cannot keep dataset {dataset!r} in a file of the same name ({file.name}): SQL could not tell them "
             "apart. Name the file otherwise, or give another --dataset"
@@ -248,6 +256,8 @@ def plain_errors() -> Iterator[None]:
     except DltException as error:
         causes = _causes(error)
         for cause in causes:
+            if isinstance(cause, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
             if isinstance(cause, TalkoverError):
                 raise cause from error
             if isinstance(cause, ConfigurationException):
@@ -314,11 +324,11 @@ def _run(pipeline: dlt.Pipeline, source: DltSource | None = None) -> str:
 
 
 def _file_format(pipeline: dlt.Pipeline) -> dict[str, Any]:
-    """dlt prefers INSERT statements for DuckDB, where files of JSON lines load five times as fast."""
-    capabilities = pipeline.destination.capabilities()
-    inserts = capabilities.preferred_loader_file_format == "insert_values"
-    takes_lines = "jsonl" in (capabilities.supported_loader_file_formats or ())
-    return {"loader_file_format": "jsonl"} if inserts and takes_lines else {}
+    """dlt prefers INSERT statements for DuckDB, where Parquet loads seven times as fast.
+
+    Not JSON lines: dlt lets DuckDB guess their types, and a text that looks like a time or a UUID is rewritten as one.
+    """
+    return {"loader_file_format": "parquet"} if pipeline.destination.capabilities().sqlglot_dialect == "duckdb" else {}
 
 
 def _is_missing_table(error: BaseException) -> bool:

@@ -16,18 +16,19 @@ class TerminalLine(Collector):
     def update(self, name: str, inc: int = 1, total: int | None = None, *_: Any, **__: Any) -> None:
         self._counts[name] += inc
         of = f" of {total}" if total else ""
-        self._show(f"{self._verb}: {name} {self._counts[name]:,}{of}")
+        show(f"{self._verb}: {name} {self._counts[name]:,}{of}")
 
     def _start(self, step: str) -> None:
         self._counts: Counter[str] = Counter()
         self._verb = step.split(maxsplit=1)[0]
-        self._show(f"{self._verb} …")
+        show(f"{self._verb} …")
 
     def _stop(self) -> None:
-        self._show("")
+        show("")
 
-    @staticmethod
-    def _show(text: str) -> None:
-        width = shutil.get_terminal_size().columns - 1
-        sys.stderr.write(f"\r{text[:width]:<{width}}\r")
-        sys.stderr.flush()
+
+def show(text: str) -> None:
+    """Writes over the last line of the terminal that stderr is."""
+    width = shutil.get_terminal_size().columns - 1
+    sys.stderr.write(f"\r{text[:width]:<{width}}\r")
+    sys.stderr.flush()

@@ -1,0 +1,327 @@
+"""The pictures of the notebooks and the report: one message each, one panel a group, so that currencies stay apart.
+
+Drawn by matplotlib as SVG: vectors that print well, need no script, and stay below 0.1 MB, where plotly brings 5 MB of
+JavaScript. Colours are those of Okabe and Ito, which the colour-blind tell apart; figures stand beside the marks.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from io import BytesIO
+from typing import Any
+
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Rectangle
+
+from .analysis import total
+from .wording import Words, count, money, signed
+
+BLUE, ORANGE, GREEN, RED, GREY, PALE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#595959", "#D9D9D9"
+WIDTH = 5.8
+"""Inches: narrow, so that figures of 9 points can still be read when a phone shrinks the picture."""
+MOST_PANELS = 6
+STYLE: dict[Any, Any] = {
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "talkover",
+    "ytick.left": False,
+}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture, the sentence that it shows, and the text for those who cannot see it."""
+
+    svg: bytes
+    message: str
+    text: str
+
+    def _repr_html_(self) -> str:
+        source = f"data:image/svg+xml;base64,{b64encode(self.svg).decode()}"
+        caption = f"<figcaption>{escape(self.message)}</figcaption>"
+        return f'<figure>{caption}<img alt="{escape(self.text)}" src="{source}"></figure>'
+
+
+def _draw(
+    message: str,
+    frame: pd.DataFrame,
+    panel: Callable[[Axes, pd.DataFrame], None],
+    height: Callable[[pd.DataFrame], float],
+) -> Chart | Words:
+    """A panel for each group of `frame`, as high as `height` says in inches; the first MOST_PANELS groups."""
+    groups = list(frame["group"].unique())
+    if not groups:
+        return Words(f"{message} *Nothing to draw yet.*")
+    shown = [frame[frame["group"] == group] for group in groups[:MOST_PANELS]]
+    heights = [height(members) for members in shown]
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, sum(heights) + 0.1), layout=ConstrainedLayoutEngine(hspace=0.06))
+        panels = figure.subplots(len(shown), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for axes, group, members in zip(panels, groups, shown, strict=False):
+            axes.set_title(str(group))
+            panel(axes, members)
+        titles = "; ".join(axes.get_title("left") for axes in panels)
+        file = BytesIO()
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    more = len(groups) - len(shown)
+    message += f" {count(more, 'smaller group')} not drawn." if more else ""
+    return Chart(file.getvalue(), message, f"{message} {titles}")
+
+
+def run_rate_by_month(monthly: pd.DataFrame) -> Chart | Words:
+    """`monthly_cost`: what the numbers cost a month, at the end of each."""
+
+    def panel(axes: Axes, months: pd.DataFrame) -> None:
+        costs = months["closing_cost"].astype(float).to_numpy()
+        axes.bar(range(len(costs)), costs, color=[PALE] * (len(costs) - 1) + [BLUE], width=0.8)
+        first, last = months.iloc[0], months.iloc[-1]
+        then = f", {money(first['closing_cost'], '')} in {first['month']:%B %Y}" if len(costs) > 1 else ""
+        axes.set_title(f"{last['group']}: {money(last['closing_cost'], '')} now{then}")
+        axes.set_xlim(-0.6, max(len(costs), 6) - 0.4)
+        axes.set_ylim(min(0, costs.min()), max(costs.max(), 0.01) * 1.05)
+        axes.set_yticks([])
+        _label_months(axes, months["month"])
+
+    return _draw("What the numbers cost a month, at the end of each month.", monthly, panel, lambda _: 1.2)
+
+
+def bridge_of_costs(flows: pd.DataFrame) -> Chart | Words:
+    """The bridge from the opening to the closing cost: what was added, removed and repriced in between."""
+
+    def panel(axes: Axes, group: pd.DataFrame) -> None:
+        row = group.iloc[0]
+        removed = -row["removed"]
+        steps = [row["added"], removed, row["repriced"]]
+        names = [f"1 {row['since']:%b %Y}", "added", "removed", "repriced", "now"]
+        level = row["opening"]
+        bars = [(0, level, GREY, money(level, row["currency"]))]
+        for step in steps:
+            bars.append((level, step, ORANGE if step > 0 else GREEN, signed(step, row["currency"])))
+            level += step
+        bars.append((0, row["closing"], BLUE, money(row["closing"], row["currency"])))
+        ends = [float(left) + float(width) for left, width, _, _ in bars]
+        reach = max(*ends, *(float(left) for left, *_ in bars), 0.01)
+        for place, (left, width, colour, text) in enumerate(bars):
+            axes.barh(place, float(width), left=float(left), color=colour, height=0.7)
+            axes.text(max(float(left), float(left + width)) + reach * 0.015, place, text, va="center")
+        axes.set_yticks(range(len(bars)), names)
+        axes.invert_yaxis()
+        axes.set_xlim(min(0, *ends), reach * 1.25)
+        _hide_x(axes)
+
+    return _draw("How the monthly cost came to be what it is now.", flows, panel, lambda _: 1.55)
+
+
+def cost_by(costs: pd.DataFrame, message: str) -> Chart | Words:
+    """`analysis.by_cost`: the monthly cost of each value, dearest first, with its count of numbers."""
+
+    def panel(axes: Axes, values: pd.DataFrame) -> None:
+        currency = str(values["currency"].iloc[0])
+        texts = [
+            f"{money(cost, currency)}, {count(numbers, 'number')}"
+            for cost, numbers in zip(values["monthly_cost"], values["numbers"], strict=True)
+        ]
+        _bars(axes, values["label"], values["monthly_cost"].astype(float), texts)
+
+    return _draw(message, costs, panel, lambda values: 0.35 + 0.2 * max(len(values), 2))
+
+
+def calendar_of_cash(days: pd.DataFrame) -> Chart | Words:
+    """`analysis.cash_by_day`: a row a month, a column a day, the darker the more; beside it the month's sum."""
+    months = pd.date_range(days["month"].min(), days["month"].max(), freq="MS") if len(days) else []
+
+    def panel(axes: Axes, cash: pd.DataFrame) -> None:
+        currency = str(cash["currency"].iloc[0])
+        most = float(cash["cash"].max()) or 1
+        for row, month in enumerate(months):
+            axes.add_patch(Rectangle((1, row), month.days_in_month, 0.88, color="#F2F2F2"))
+            here = cash[cash["month"] == month]
+            for date, amount in zip(here["renews_on"], here["cash"], strict=True):
+                shade = 0.25 + 0.75 * float(amount) / most
+                axes.add_patch(Rectangle((date.day, row), 0.88, 0.88, color=BLUE, alpha=shade))
+            axes.text(32.5, row + 0.5, money(total(here["cash"]), currency), va="center")
+        axes.set_xlim(1, 42)
+        axes.set_ylim(len(months), 0)
+        axes.set_yticks([row + 0.5 for row in range(len(months))], [f"{month:%b %Y}" for month in months])
+        axes.set_xticks([day + 0.5 for day in (1, 8, 15, 22, 29)], ["1", "8", "15", "22", "29"])
+        axes.tick_params(axis="x", length=0)
+        axes.spines["bottom"].set_visible(False)
+
+    message = "What falls due in the next twelve months, day by day; the darker, the more."
+    return _draw(message, days, panel, lambda _: 0.45 + 0.19 * len(months))
+
+
+def shares(mix: pd.DataFrame) -> Chart | Words:
+    """`capability_mix`: for each capability set its share of the numbers and of the cost."""
+
+    def panel(axes: Axes, sets: pd.DataFrame) -> None:
+        sets = sets.sort_values("numbers", ascending=False, kind="stable")
+        places = range(len(sets))
+        cost = sets["share_of_cost"].fillna(0)
+        axes.barh(
+            [place - 0.2 for place in places], sets["share_of_numbers"], height=0.36, color=BLUE, label="of the numbers"
+        )
+        axes.barh(
+            [place + 0.2 for place in places],
+            cost,
+            height=0.36,
+            color=ORANGE,
+            hatch="///",
+            edgecolor="white",
+            label="of the cost",
+        )
+        for place, of_numbers, of_cost in zip(places, sets["share_of_numbers"], cost, strict=True):
+            axes.text(of_numbers + 0.01, place - 0.2, f"{of_numbers:.0%}", va="center", fontsize=7.5)
+            axes.text(of_cost + 0.01, place + 0.2, f"{of_cost:.0%}", va="center", fontsize=7.5)
+        axes.set_yticks(places, list(sets["capability_set"]))
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1.08)
+        _hide_x(axes)
+        _legend(axes)
+
+    return _draw(
+        "Capability sets: their share of the numbers and of the cost.", mix, panel, lambda sets: 0.5 + 0.36 * len(sets)
+    )
+
+
+def mix_over_time(mix: pd.DataFrame) -> Chart | Words:
+    """`analysis.mix_by_month`: the share of each capability set, month by month, a small picture each."""
+    months = sorted(mix["month"].unique())
+
+    def panel(axes: Axes, share: pd.DataFrame) -> None:
+        values = share.set_index("month")["share"].reindex(months, fill_value=0).to_numpy()
+        axes.fill_between(range(len(values)), values, color=PALE, step="mid" if len(values) == 1 else None)
+        axes.plot(range(len(values)), values, color=BLUE, marker="o", markersize=2.5, linewidth=1.2)
+        axes.text(
+            len(values) - 1 + len(values) * 0.02,
+            values[-1],
+            f"{values[-1]:.0%}",
+            va="center",
+            color=BLUE,
+            weight="bold",
+        )
+        axes.set_ylim(0, max(mix["share"].max() * 1.15, 0.05))
+        axes.set_xlim(-0.3, len(values) * 1.1)
+        axes.set_yticks([])
+        if axes.get_subplotspec().is_last_row():  # type: ignore[union-attr]
+            _label_months(axes, pd.Series(months))
+        else:
+            axes.set_xticks([])
+
+    return _draw("How the capability mix moved: share of the numbers, month by month.", mix, panel, lambda _: 0.75)
+
+
+def with_and_without(means: pd.DataFrame, most: int = 12) -> Chart | Words:
+    """`analysis.cost_of_capabilities`: the mean cost with a capability (filled) and without it (hollow)."""
+
+    def panel(axes: Axes, rows: pd.DataFrame) -> None:
+        rows = rows.head(most)
+        places = range(len(rows))
+        axes.hlines(places, rows["mean_without"], rows["mean_with"], color=PALE, linewidth=3)
+        axes.plot(
+            rows["mean_without"], places, "o", markersize=6, color="white", markeredgecolor=GREY, label="without it"
+        )
+        axes.plot(rows["mean_with"], places, "o", markersize=6, color=BLUE, label="with it")
+        reach = max(rows["mean_with"].max(), rows["mean_without"].max())
+        for place, row in zip(places, rows.itertuples(), strict=True):
+            end = max(row.mean_with, row.mean_without) + reach * 0.03
+            axes.text(end, place, f"{row.mean_with - row.mean_without:+,.2f}", va="center")
+        axes.set_yticks(places, list(rows["label"]))
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xlim(0, reach * 1.2)
+        _legend(axes)
+
+    message = "What a capability costs: mean monthly cost with it and without it, same country and currency."
+    return _draw(message, means, panel, lambda rows: 0.6 + 0.22 * min(len(rows), most))
+
+
+def counts_by_month(counts: pd.DataFrame, message: str, columns: dict[str, str]) -> Chart | Words:
+    """Stacked counts a month; `columns` gives each column its name in the legend."""
+    styles = [(BLUE, ""), (ORANGE, "///"), (PALE, "")]
+
+    def panel(axes: Axes, months: pd.DataFrame) -> None:
+        below = pd.Series(0, index=months.index)
+        for (column, name), (colour, hatch) in zip(columns.items(), styles, strict=False):
+            places = range(len(months))
+            axes.bar(places, months[column], bottom=below, color=colour, hatch=hatch, edgecolor="white", label=name)
+            below = below + months[column]
+        for place, number in enumerate(below):
+            axes.text(place, number, f" {number:,} ", ha="center", va="bottom")
+        axes.set_ylim(0, max(below.max(), 1) * 1.25)
+        axes.set_yticks([])
+        _label_months(axes, months["month"])
+        if len(columns) > 1:
+            _legend(axes)
+
+    return _draw(message, counts, panel, lambda _: 1.4)
+
+
+def lead_times(times: pd.DataFrame) -> Chart | Words:
+    """`release_lead_times`: the median of each month, and a line up to what nine of ten took at most."""
+    months = pd.date_range(times["month"].min(), times["month"].max(), freq="MS").to_series() if len(times) else []
+    places = {month: place for place, month in enumerate(months)}
+
+    def panel(axes: Axes, decided: pd.DataFrame) -> None:
+        at = decided["month"].map(places)
+        nine_of_ten = decided["p90_days"].astype(float)
+        axes.vlines(at, decided["median_days"], nine_of_ten, color=ORANGE, linewidth=3, label="nine of ten within")
+        axes.plot(at, decided["median_days"], "o", color=BLUE, label="half within")
+        for place, days in zip(at, decided["median_days"], strict=True):
+            axes.text(place + 0.15, days, f"{days:,.3g}", va="center", fontsize=8)
+        axes.set_xlim(-0.6, max(len(places), 6) - 0.2)
+        axes.set_ylim(0, max(nine_of_ten.max(), 1) * 1.2)
+        axes.set_yticks([])
+        _label_months(axes, months)
+        _legend(axes)
+
+    return _draw("Days from a request to its decision, by the month of the decision.", times, panel, lambda _: 1.5)
+
+
+def _bars(axes: Axes, names: pd.Series, lengths: pd.Series, texts: Sequence[str]) -> None:
+    places = range(len(names))
+    reach = max(lengths.max(), 0.01)
+    axes.barh(places, lengths, color=BLUE, height=0.7)
+    for place, length, text in zip(places, lengths, texts, strict=True):
+        axes.text(max(length, 0) + reach * 0.015, place, text, va="center")
+    axes.set_yticks(places, list(names))
+    axes.set_ylim(max(len(places), 2) - 0.5, -0.5)
+    axes.set_xlim(min(0, lengths.min()), reach * 1.75)
+    _hide_x(axes)
+
+
+def _label_months(axes: Axes, months: pd.Series) -> None:
+    """Short names of months below, as many as there is room for; the year where it is new."""
+    step = max(1, len(months) // 13 + (len(months) > 13))
+    places = range(0, len(months), step)
+    names, year = [], None
+    for place in places:
+        month = months.iloc[place]
+        names.append(f"{month:%b}" if month.year == year else f"{month:%b}\n{month:%Y}")
+        year = month.year
+    axes.set_xticks(list(places), names)
+    axes.tick_params(axis="x", length=0)
+
+
+def _legend(axes: Axes) -> None:
+    """Beside the title, and once a picture."""
+    if axes.get_subplotspec().is_first_row():  # type: ignore[union-attr]
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8)
+
+
+def _hide_x(axes: Axes) -> None:
+    axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)

@@ -1,0 +1,179 @@
+"""`talkover report`: the notebooks, run and put into one HTML file that needs no network and no script.
+
+    views → notebooks/*.ipynb → report.html
+
+Running it again replaces the file as a whole, or leaves it as it was.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import nbformat
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+from . import __version__
+from .analysis import Account, total
+from .errors import ReportError
+from .wording import Table, count, listed, money
+
+NOTEBOOKS = ("monthly_cost", "capability_mix", "release_requests")
+HOW_TO = "how-to"
+"""Tag of the cells that tell how to run a notebook: the reader of a report need not know."""
+CELL_SECONDS = 300
+STALE_DAYS = 2
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Section:
+    """A notebook as HTML, without its code. `contents` holds the id, text and level of each heading."""
+
+    contents: list[tuple[str, str, int]] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+
+    @property
+    def html(self) -> str:
+        return "\n".join(self.parts)
+
+
+def write_report(account: Account, out: Path, say: Say = lambda _: None) -> None:
+    """Runs the notebooks on `account` and writes `out`. `say` is told how far it is.
+
+    Raises ReportError where a notebook fails or the file cannot be written; there is no half-written file then.
+    """
+    folder = notebooks_folder()
+    sections = []
+    for place, name in enumerate(NOTEBOOKS, start=1):
+        say(f"{name} ({place} of {len(NOTEBOOKS)})")
+        sections.append(to_section(execute(folder / f"{name}.ipynb", account), name))
+    say("writing")
+    pages = Environment(loader=PackageLoader("talkover", "."), autoescape=True, undefined=StrictUndefined)
+    html = pages.get_template("report.html").render(sections=sections, **_front(account))
+    try:
+        with NamedTemporaryFile("w", dir=out.parent, prefix=f".{out.name}.", encoding="utf-8", delete=False) as file:
+            file.write(html)
+        os.replace(file.name, out)
+    except OSError as error:
+        raise ReportError(f"cannot write {out}: {error.strerror}") from None
+
+
+def notebooks_folder() -> Path:
+    """Where the notebooks lie: inside the installed package, or beside it in the repository."""
+    package = Path(__file__).parent
+    folders = (package / "notebooks", package.parents[1] / "notebooks")
+    for folder in folders:
+        if (folder / f"{NOTEBOOKS[0]}.ipynb").is_file():
+            return folder
+    raise ReportError(
+        f"there are no notebooks in {listed(str(folder) for folder in folders)}: install the whole package"
+    )
+
+
+def execute(path: Path, account: Account) -> Any:
+    """The notebook with its outputs, run with the parameters of `account`. Raises ReportError."""
+    notebook: Any = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    parameters = ("pipeline_name", "destination", "dataset", "environment", "since")
+    given = "\n".join(f"{name} = {getattr(account, name)!r}" for name in parameters)
+    place = next(n for n, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", ()))
+    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(given))  # type: ignore[no-untyped-call]
+    quiet = ["--IPKernelApp.log_level=ERROR"]
+    client = NotebookClient(notebook, timeout=CELL_SECONDS, kernel_name="python3", extra_arguments=quiet)
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        raise ReportError(f"notebook {path.stem}: {error.ename}: {error.evalue}") from None
+    except (DeadKernelError, TimeoutError) as error:
+        raise ReportError(f"notebook {path.stem}: {str(error).splitlines()[0]}") from None
+    return notebook
+
+
+def to_section(notebook: Any, name: str) -> Section:
+    """What a reader sees of an executed notebook."""
+    section = Section()
+    for cell in notebook.cells:
+        if HOW_TO in cell.metadata.get("tags", ()):
+            continue
+        if cell.cell_type == "markdown":
+            section.parts.append(_markdown(cell.source, name, section))
+            continue
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            if "text/markdown" in data:
+                section.parts.append(_markdown(data["text/markdown"], name, section))
+            elif "text/html" in data:
+                section.parts.append(data["text/html"])
+    return section
+
+
+def _markdown(text: str, name: str, section: Section) -> str:
+    """As HTML, each heading one level lower than in the notebook, and in the contents."""
+    reader = MarkdownIt("commonmark", {"html": False})
+    tokens = reader.parse(text)
+    for place, token in enumerate(tokens):
+        if token.type in ("heading_open", "heading_close"):
+            level = int(token.tag[1]) + 1
+            token.tag = f"h{level}"
+            if token.type == "heading_open":
+                id = f"{name}-{len(section.contents)}"
+                token.attrSet("id", id)
+                section.contents.append((id, tokens[place + 1].content, level))
+    return str(reader.renderer.render(tokens, reader.options, {}))
+
+
+def _front(account: Account) -> dict[str, Any]:
+    """What stands above the notebooks."""
+    health = account.view("data_health")
+    oldest = health["last_complete_listing_at"].min()
+    ages = health["age_days"].dropna()
+    months = account.months
+    findings = account.view("findings")
+    return {
+        "environments": listed(account.environments),
+        "months": f"{months[0]:%B %Y} to {months[-1]:%B %Y}" if months else "no month yet",
+        "listed_at": "never" if pd.isna(oldest) else f"{oldest.day} {oldest:%B %Y, %H:%M} UTC",
+        "age": count(int(ages.max()), "day") if len(ages) else "of unknown age",
+        "is_stale": not len(ages) or int(ages.max()) > STALE_DAYS,
+        "is_incomplete": not bool(health["last_listing_was_complete"].fillna(False).all()),
+        "written_at": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
+        "version": __version__,
+        "kinds": kinds_of_findings(findings),
+        "findings": Table(
+            findings.sort_values(["finding", "group", "monthly_cost"], ascending=[True, True, False], kind="stable"),
+            {
+                "number": "number",
+                "country_code": "country",
+                "sentence": "finding",
+                "evidence": "evidence",
+                "monthly_cost": "a month",
+            },
+            most=60,
+        ),
+    }
+
+
+def kinds_of_findings(findings: pd.DataFrame) -> list[dict[str, str]]:
+    """One row a sentence of `findings`, those with money first: count of numbers, cost a month."""
+    kinds = []
+    for sentence, members in findings.groupby("sentence", sort=False):
+        costs = [
+            (total(costs["monthly_cost"]), str(costs["currency"].iloc[0]))
+            for _, costs in members.groupby("group", sort=False)
+        ]
+        at_stake = ", ".join(money(cost, currency) for cost, currency in costs if cost)
+        kinds.append((not at_stake, -len(members), str(sentence), at_stake))
+    return [
+        {"sentence": sentence, "numbers": f"{-fewer:,}", "at_stake": at_stake}
+        for _, fewer, sentence, at_stake in sorted(kinds)
+    ]

@@ -1,0 +1,99 @@
+"""Figures as a reader wants them: money with its currency, counts with a noun, tables and sentences for notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from .read import NOT_TOLD
+
+
+def money(amount: Decimal | None, currency: str) -> str:
+    """`1,234.50 EUR`, rounded to cents here and nowhere before; small amounts keep what they need."""
+    if amount is None or pd.isna(amount):
+        return NOT_TOLD
+    is_small = 0 < abs(amount) < Decimal("0.1") and round(amount, 2) != amount
+    figure = f"{amount:,.4f}" if is_small else f"{amount:,.2f}"
+    return figure if currency in ("", NOT_TOLD) else f"{figure} {currency}"
+
+
+def signed(amount: Decimal, currency: str) -> str:
+    """`+3.88 USD`, `-3.88 USD`, `0.00 USD`."""
+    return ("+" if amount > 0 else "") + money(amount, currency)
+
+
+def count(number: int, noun: str) -> str:
+    """`1 number`, `2,000 numbers`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(parts: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *most, last = parts
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+class Words:
+    """A paragraph of Markdown that a notebook works out."""
+
+    def __init__(self, *sentences: str) -> None:
+        self.text = " ".join(sentence for sentence in sentences if sentence)
+
+    def _repr_markdown_(self) -> str:
+        return self.text
+
+
+class Table:
+    """A frame as an HTML table: titles for its columns, in their order; the first rows of many.
+    Money takes the currency of its row.
+    """
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        titles: Mapping[str, str],
+        *,
+        caption: str = "",
+        most: int = 15,
+        empty: str = "Nothing.",
+    ) -> None:
+        self.rows = frame
+        self.titles = titles
+        self.caption = caption
+        self.most = most
+        self.empty = empty
+
+    def _repr_html_(self) -> str:
+        if self.rows.empty:
+            return f'<p class="empty">{escape(self.empty)}</p>'
+        head = "".join(f'<th scope="col">{escape(title)}</th>' for title in self.titles.values())
+        body = "".join(
+            "<tr>" + "".join(_cell(row, column) for column in self.titles) + "</tr>"
+            for row in self.rows.head(self.most).to_dict("records")
+        )
+        more = len(self.rows) - self.most
+        foot = f'<p class="more">and {more:,} more</p>' if more > 0 else ""
+        caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
+        table = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return f'<div class="table">{table}</div>{foot}'
+
+
+def _cell(row: dict[str, Any], column: str) -> str:
+    value = row[column]
+    if value is None or pd.isna(value):
+        return "<td></td>"
+    if isinstance(value, pd.Timestamp):
+        return f"<td>{value:%Y-%m-%d}</td>"
+    if isinstance(value, Decimal):
+        figure = escape(money(value, str(row.get("currency", NOT_TOLD))))
+    elif column.startswith("share"):
+        figure = f"{value:.0%}"
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        figure = f"{value:,}"
+    else:
+        return f"<td>{escape(str(value))}</td>"
+    return f'<td class="figure">{figure}</td>'
