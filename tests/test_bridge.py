@@ -97,7 +97,7 @@ def test_the_bridge_balances_to_the_cent_over_any_history(history: list[tuple[in
             source = talkover_source(
                 sandbox.token, base_url=sandbox.base_url, observed_at=instant, allow_mass_removal=True
             )
-            pipeline.run(source, loader_file_format="jsonl")
+            pipeline.run(source, loader_file_format="parquet")
             ledger.see(instant.date(), inventory)
     assert create_views(pipeline) == {}
     columns = ["month", "currency", *COLUMNS]

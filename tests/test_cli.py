@@ -6,12 +6,14 @@ import contextlib
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import requests
 
@@ -110,6 +112,61 @@ def test_the_demo_needs_no_account_and_stays_out_of_the_real_file(workspace: Pat
     assert changed["listed"] > 30
     assert changed["changed"] > 0
     assert [path.name for path in workspace.glob("*.duckdb")] == ["talkover_demo.duckdb"]
+
+
+def test_the_demo_stays_out_of_the_file_and_warehouse_that_are_configured(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(workspace / "real.duckdb"))
+    monkeypatch.setenv("PIPELINES__DESTINATION_TYPE", "postgres")
+    assert main(["load", "--demo"]) == 0
+    assert not (workspace / "real.duckdb").exists()
+    with duckdb.connect(str(workspace / "talkover_demo.duckdb"), read_only=True) as connection:
+        assert connection.execute("select count(*) > 0 from talkover.phone_numbers").fetchone() == (True,)
+
+
+def test_weeks_of_the_demo_are_loaded_one_by_one(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["load", "--demo", "--weeks", "3", "--observed-at", "2026-03-01"]) == 0
+    assert re.findall(r"^2026-\d\d-\d\d", capsys.readouterr().out, re.MULTILINE) == [
+        "2026-02-08",
+        "2026-02-15",
+        "2026-02-22",
+    ]
+    assert main(["load", "--weeks", "3"]) == 2
+    assert "it needs --demo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["load", "check"])
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        ("SOURCES__TALKOVER__PER_PAGE", "abc", "`per_page` cannot be coerced"),
+        ("SOURCES__TALKOVER__ENVIRONMENTS", '{"a": 5}', "token of 'a' is no text"),
+        ("SOURCES__TALKOVER__BASE_URL", "http://[bad", "is no https address"),
+    ],
+)
+def test_a_setting_that_cannot_work_exits_2_with_one_line(
+    setting: str,
+    value: str,
+    says: str,
+    command: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("TALKOVER_TOKEN", "talq_x")
+    monkeypatch.setenv(setting, value)
+    assert main([command]) == 2
+    err = capsys.readouterr().err
+    assert says in err
+    assert err.count("\n") == 1
+
+
+def test_a_broken_secrets_file_exits_2(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (workspace / ".dlt").mkdir()
+    (workspace / ".dlt/secrets.toml").write_text("[sources.talkover\napi_token = ")
+    assert main(["load"]) == 2
+    assert "secrets.toml" in capsys.readouterr().err
+    (workspace / ".dlt/secrets.toml").unlink()  # dlt reads it again after the test
 
 
 def test_the_demo_is_the_same_whenever_it_is_loaded(workspace: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import dlt
 import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
 
 from talkover import (
     ConfigurationError,
@@ -50,6 +51,15 @@ def test_a_server_that_caps_the_page_size_loses_nothing(connect: Connect) -> Non
         connector.load()
         assert len(sandbox.seen) == 7 + 1
     assert set(connector.by_id()) == set(account.numbers)
+
+
+@pytest.mark.parametrize("pagination", ["simple", "size", "more", "total", "nested"])
+def test_undocumented_ways_to_tell_of_pages_lose_nothing(pagination: Any, connect: Connect) -> None:
+    """A cap below what was asked, and no `last_page` in its place, must not pass for the end of the list."""
+    with Sandbox(Account(size=57), pagination=pagination, largest_page=25, caps_pages=True) as sandbox:
+        connector = connect(sandbox)
+        assert connector.load().resources["phone_numbers"].listed == 57
+        assert len(connector.rows("phone_numbers")) == 57
 
 
 def test_a_server_that_refuses_the_page_size_is_asked_for_its_own(connect: Connect) -> None:
@@ -310,6 +320,17 @@ def test_an_empty_listing_is_refused_where_numbers_were_known(account: Account, 
     assert connector.rows("phone_number_agents") == []
 
 
+def test_agents_alone_are_guarded_too(account: Account, sandbox: Sandbox, connector: Connector) -> None:
+    connector.load()
+    before = connector.rows("phone_number_agents")
+    account.numbers.clear()
+    source = talkover_source(sandbox.token, base_url=sandbox.base_url).with_resources("phone_number_agents")
+    with pytest.raises(PipelineStepFailed, match="35 would be removed"):
+        connector.pipeline().run(source)
+    assert before
+    assert connector.rows("phone_number_agents") == before
+
+
 @pytest.mark.parametrize(
     ("size", "released", "refused"), [(10, 6, True), (10, 5, False), (9, 8, False), (9, 9, True), (1, 1, True)]
 )
@@ -405,6 +426,30 @@ def test_a_value_is_stored_as_what_it_means(
     assert log.get(column, stored) == stored
 
 
+def test_text_that_looks_like_something_else_stays_text(account: Account, connector: Connector) -> None:
+    """dlt lets DuckDB guess the types of JSON lines: ids came back in lower case, and every number as released."""
+    alike = ["3F2504E0-4F89-11D3-9A0C-0305E82C3301", "2024-1-5", "10:30", "2024-01-15 10:30", "NaN", "007", "1e5"]
+    account.numbers = {
+        text: first(account) | {"id": text, "number": text, "agents": [{"id": text, "name": text}]} for text in alike
+    }
+    connector.load()
+    assert {(row["id"], row["number"]) for row in connector.rows("phone_numbers")} == {(text, text) for text in alike}
+    assert {row["agent_name"] for row in connector.rows("phone_number_agents")} == set(alike)
+    assert {row["agents"][0]["id"] for row in connector.rows("phone_numbers")} == set(alike)
+    again = connector.load().resources["phone_numbers"]
+    assert (again.added, again.changed, again.removed) == (0, 0, 0)
+
+
+@pytest.mark.slow
+def test_a_field_that_first_comes_after_many_rows_is_loaded(connector: Connector, account: Account) -> None:
+    row = first(account)
+    account.numbers = {f"n{n}": row | {"id": f"n{n}"} for n in range(41_000)}
+    account.numbers["n40999"]["note"] = "late"
+    connector.sandbox.pagination = "none"
+    connector.load(allow_mass_removal=True)
+    assert connector.by_id()["n40999"]["note"] == "late"
+
+
 def test_a_missing_field_is_null_and_country_is_taken_for_country_code(account: Account, connector: Connector) -> None:
     number = first(account)
     del number["currency"], number["agents"]
@@ -497,8 +542,8 @@ def both(live: Account, test: Account, connect: Connect) -> Iterator[Connector]:
         yield connect(sandbox)
 
 
-def load_environments(connector: Connector, *names: str) -> None:
-    connector.load(api_token=None, environments={name: TOKENS[name] for name in names or TOKENS})
+def load_environments(connector: Connector, *names: str, **arguments: Any) -> None:
+    connector.load(api_token=None, environments={name: TOKENS[name] for name in names or TOKENS}, **arguments)
 
 
 def test_rows_carry_their_environment_and_none_removes_anothers(live: Account, test: Account, both: Connector) -> None:
@@ -687,6 +732,24 @@ def test_history_only_goes_forward(connector: Connector) -> None:
     with pytest.raises(ConfigurationError, match="history only goes forward"):
         connector.load(observed_at=at("2026-03-01T00:00:00"))
     assert connector.state() == before
+
+
+def test_a_run_dated_in_the_future_would_lock_out_all_others(connector: Connector) -> None:
+    with pytest.raises(ConfigurationError, match="2062-01-01.* is in the future"):
+        connector.load(observed_at=at("2062-01-01T00:00:00"))
+    assert connector.rows("phone_numbers") == []
+
+
+def test_history_goes_forward_for_a_number_that_another_environment_listed_later(
+    live: Account, test: Account, both: Connector
+) -> None:
+    live.numbers["moving"] = first(live) | {"id": "moving"}
+    load_environments(both, "live", observed_at=at("2026-03-01T00:00:00"))
+    test.numbers["moving"] = live.numbers.pop("moving")
+    with pytest.raises(ConfigurationError, match="history only goes forward"):
+        load_environments(both, "test", observed_at=at("2026-02-01T00:00:00"))
+    load_environments(both, "test", observed_at=at("2026-03-02T00:00:00"))
+    assert both.by_id()["moving"]["environment_key"] == "test"
 
 
 def test_the_same_instant_can_be_loaded_again(account: Account, connector: Connector) -> None:

@@ -291,6 +291,25 @@ def test_a_server_that_quotes_the_token_does_not_put_it_in_the_error(sandbox: Sa
         get(sandbox)
 
 
+@pytest.mark.parametrize("before", range(280, 300, 3))
+def test_a_token_that_a_message_is_cut_in_does_not_show_a_part(before: int, sandbox: Sandbox) -> None:
+    answer = Answer(401, {"message": "x" * before + sandbox.token + "y" * 50})
+    sandbox.faults = [Fault("answer", answer=answer)]
+    with pytest.raises(AuthenticationError) as caught:
+        get(sandbox)
+    assert sandbox.token[:8] not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_page_that_hangs_does_not_hold_up_the_error_of_another() -> None:
+    with Sandbox(Account(size=250), faults=[Fault("hang", page=2), Fault("401", page=3)]) as sandbox:
+        connector = Connector(sandbox)
+        started = time.monotonic()
+        with pytest.raises(AuthenticationError):
+            connector.load()
+        assert time.monotonic() - started < 4, "the time-out of these tests is 5 s"
+
+
 def test_only_gets_to_the_two_endpoints_are_sent(connector: Connector) -> None:
     connector.load()
     assert {(request.method, request.endpoint) for request in connector.sandbox.seen} == {

@@ -13,7 +13,7 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from talkover import ViewError
+from talkover import ViewError, talkover_source
 from talkover.cli import main
 from talkover.sandbox import Account, Sandbox
 from talkover.views import create_views, view_names, view_sql
@@ -315,6 +315,52 @@ def test_the_capability_mix_adds_up_to_all_of_it(year: Connector) -> None:
     assert all(share == pytest.approx(1) for group, share in costs.items() if group[1] is not None)
 
 
+def test_new_fields_of_the_api_cannot_shadow_a_column_of_a_view(connect: Connect) -> None:
+    """The views' own names, sent by the API: each once changed a sum, or made a view fail."""
+    strange: Row = dict.fromkeys(
+        ("cost", "old_cost", "is_held", "was_held", "stays", "version_age", "today", "renews"), 99
+    )
+    strange |= {"capabilities": ["fax"], "currency_group": "XXX", "next_changed_at": "2020-01-01"}
+    asked = request("r", "pending", "2026-01-01") | {"currency": "XXX", "monthly_renewal_cost": 77, "is_listed": 0}
+    connector = load_numbers(connect, number("a", has_sms=True, **strange), requests=(asked,))
+    (cost,) = [row for row in connector.rows("monthly_cost") if row["month"] == date(2026, 1, 1)]
+    assert (cost["closing_numbers"], cost["closing_cost"]) == (1, Decimal(2))
+    assert connector.rows("current_numbers")[0]["capability_set"] == "sms"
+    (flow,) = connector.rows("release_request_flow")
+    assert (flow["currency"], flow["cost_at_stake"]) == ("USD", Decimal(2))
+
+
+def test_the_bridge_begins_where_the_history_does_though_the_ledger_was_not_loaded(connect: Connect) -> None:
+    account = Account(size=0, founded=TODAY)
+    account.numbers = {id: number(id) for id in "ab"}
+    with Sandbox(account) as sandbox:
+        connector = connect(sandbox)
+        arguments = {"api_token": sandbox.token, "base_url": sandbox.base_url, "observed_at": at("2025-11-05T00:00:00")}
+        source = talkover_source(**arguments).with_resources("phone_numbers", "phone_number_changes")
+        connector.pipeline().run(source)
+        connector.load(observed_at=at("2026-01-01T00:00:00"))
+    newest = max(connector.rows("monthly_cost"), key=lambda row: row["month"])
+    assert (newest["closing_numbers"], newest["closing_cost"]) == (2, Decimal(4))
+
+
+def test_an_empty_currency_is_one_that_was_not_told(connect: Connect) -> None:
+    connector = load_numbers(connect, number("a", currency=""))
+    assert connector.by_id()["a"]["currency"] is None
+    assert ("missing_currency", "a") in findings(connector)
+
+
+def test_capabilities_are_those_of_the_table_though_its_log_was_not_loaded(connect: Connect) -> None:
+    account = Account(size=0, founded=TODAY)
+    account.numbers = {"a": number("a", has_sms=True)}
+    with Sandbox(account) as sandbox:
+        connector = connect(sandbox)
+        connector.load(observed_at=at("2026-01-01T00:00:00"))
+        account.numbers["a"]["has_voice"] = True
+        source = talkover_source(sandbox.token, base_url=sandbox.base_url).with_resources("phone_numbers")
+        connector.pipeline().run(source)
+    assert connector.rows("current_numbers")[0]["capability_set"] == "sms+voice"
+
+
 # Renewals.
 
 
@@ -353,6 +399,12 @@ def test_renewals_keep_to_the_day_or_the_end_of_a_short_month(
     assert len(rows) == 12
     assert {(row["bucket"], row["cash"]) for row in rows} == {("renews", Decimal("2.00"))}
     assert all(row["month"] == row["renews_on"].replace(day=1) for row in rows)
+
+
+def test_a_renewal_date_of_zero_is_overdue_not_lost(connect: Connect) -> None:
+    connector = load_numbers(connect, number("a", renewal_date="1970-01-01"))
+    overdue = [row for row in connector.rows("renewal_calendar") if row["bucket"] == "overdue"]
+    assert [row["renews_on"] for row in overdue] == [date(1970, 1, 1)]
 
 
 def test_overdue_stands_apart_and_an_end_is_no_cash(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -456,6 +508,23 @@ def test_cost_at_stake_counts_a_number_once_however_many_requests_it_has(connect
 
 
 # Findings.
+
+
+def test_a_number_that_came_back_after_its_release_is_another_holding(connect: Connect) -> None:
+    account = Account(size=0, founded=TODAY)
+    account.numbers = {id: number(id) for id in "ab"}
+    account.requests = {"r": request("r", "approved", "2025-12-01", "2025-12-05")}
+    with Sandbox(account) as sandbox:
+        connector = connect(sandbox)
+        connector.load(observed_at=at("2025-12-06T00:00:00"))
+        assert connector.rows("release_request_flow")[0]["cost_at_stake"] == Decimal(2)
+        held = account.numbers.pop("a")
+        connector.load(observed_at=at("2025-12-10T00:00:00"))
+        account.numbers["a"] = held
+        connector.load(observed_at=at("2026-01-10T00:00:00"))
+    (flow,) = connector.rows("release_request_flow")
+    assert (flow["is_still_listed"], flow["cost_at_stake"]) == (False, None)
+    assert ("approved_still_listed", "a") not in findings(connector)
 
 
 def findings(connector: Connector) -> dict[tuple[str, str], Row]:

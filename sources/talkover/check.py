@@ -31,9 +31,11 @@ class _Row:
 
 def check_account(destination: Any = None, dataset: str | None = None) -> Iterator[Finding]:
     """A finding for each environment and endpoint, and one for the destination. Raises ConfigurationError."""
-    use_defaults()
-    pipeline = open_pipeline(destination, dataset)
-    for key, client in configured_clients().items():
+    with plain_errors():
+        use_defaults()
+        pipeline = open_pipeline(destination, dataset)
+        clients = configured_clients()
+    for key, client in clients.items():
         for endpoint, rows in ((PHONE_NUMBERS, "numbers"), (RELEASE_REQUESTS, "requests")):
             try:
                 says = _describe(client.first_page(endpoint, _ids), rows)

@@ -176,16 +176,17 @@ class TalkoverClient:
         return pages
 
     def _side_by_side(self, page: Callable[[Mapping[str, Any]], Page[Row]], numbers: Iterable[int]) -> list[Page[Row]]:
-        with ThreadPoolExecutor(self._concurrency, thread_name_prefix="talkover") as pool:
+        pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="talkover")
+        try:
             futures = [pool.submit(page, {"page": number}) for number in numbers]
-            try:
-                for future in as_completed(futures):
-                    future.result()
-            except BaseException:
-                self.transport.cancel()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        return [future.result() for future in futures]
+            for future in as_completed(futures):
+                future.result()
+            return [future.result() for future in futures]
+        except BaseException:
+            self.transport.cancel()
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # a page that hangs must not hold up an error
 
     def _page(self, endpoint: str, read: Read[Row], params: Mapping[str, Any]) -> Page[Row]:
         try:
@@ -209,21 +210,32 @@ class TalkoverClient:
 
 def _parse_page(body: Any, read: Read[Row], number: int, per_page: int) -> Page[Row]:
     rows = _rows_of(body)
-    meta = body["meta"] if isinstance(body.get("meta"), dict) else body
-    total, last_page = _count_of(meta, "total"), _count_of(meta, "last_page")
-    size = _count_of(meta, "per_page")
+    told = _pagination(body)
+    total, size = _count_of(told, "total"), _count_of(told, "per_page")
+    last_page = _count_of(told, "last_page" if "last_page" in told else "total_pages")
     if last_page is None and total is not None and size:
         last_page = math.ceil(total / size)
     if last_page is not None and last_page > MAX_PAGES:
         raise UnexpectedPayload(f"meta that tells of {last_page} pages; {MAX_PAGES} are the limit")
     next_params: Mapping[str, Any] | None = None
     links = body.get("links")
-    if isinstance(links, dict) and isinstance(links.get("next"), str):
-        next_params = dict(parse_qsl(urlsplit(links["next"]).query))
-    elif last_page is None and len(rows) in (per_page, DEFAULT_PAGE_SIZE):
-        # No word of pages, yet exactly a page full: only a look at the next page tells.
+    following = links.get("next") if isinstance(links, dict) else told.get("next_page_url")
+    is_full = len(rows) in (per_page, DEFAULT_PAGE_SIZE, size)
+    if isinstance(following, str):
+        next_params = dict(parse_qsl(urlsplit(following).query))
+    elif last_page is None and (is_full or told.get("has_more") is True or (total or 0) > len(rows) > 0):
+        # No word of pages, yet exactly a page full, or fewer than there are: only a look at the next page tells.
         next_params = {"page": number + 1}
     return Page(read(rows), total, last_page, next_params)
+
+
+def _pagination(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What an answer tells of its pages: Laravel has it at the top, others in `meta`, in `pagination`, or in both."""
+    meta = body.get("meta")
+    told = dict(body)
+    for part in (body.get("pagination"), meta, meta.get("pagination") if isinstance(meta, dict) else None):
+        told |= part if isinstance(part, dict) else {}
+    return told
 
 
 def _rows_of(body: Any) -> list[Json]:

@@ -25,11 +25,16 @@ IDS_A_QUERY = 500
 
 @dataclass(frozen=True)
 class Log:
-    """The latest version of each id in a change log. `added_at` holds the instants of those that were added by it."""
+    """The latest version of each id in a change log.
+
+    `newest` is by environment; `added_at` holds the instants of ids that their latest version added, `elsewhere` those
+    of ids whose latest version, removals too, is of an environment that this run does not list.
+    """
 
     known: Known[str]
     newest: dict[str, datetime]
     added_at: dict[str, datetime]
+    elsewhere: dict[str, datetime]
 
 
 class Memory:
@@ -63,24 +68,30 @@ class Memory:
             environments[identity] = intern(environment)
         return Known(fingerprints, environments)
 
-    def latest(self, table: TableName) -> Log:
-        """The latest version of every id in the change log `table`; ids that were removed are not known any more."""
+    def latest(self, table: TableName, own: Collection[str]) -> Log:
+        """The latest version of every id in the change log `table`; ids that were removed are not known any more.
+
+        `own` are the environments of this run.
+        """
         fingerprints: dict[str, str] = {}
         environments: dict[str, str] = {}
         newest: dict[str, datetime] = {}
         added_at: dict[str, datetime] = {}
+        elsewhere: dict[str, datetime] = {}
         columns = ["id", "row_fingerprint", "environment_key", "change_type", "changed_at"]
         for id, fingerprint, environment_key, change_type, changed_at in self._select(table, columns, latest=True):
             instant = _in_utc(changed_at)
             environment = intern(environment_key)
             newest[environment] = max(instant, newest.get(environment, instant))
+            if environment not in own:
+                elsewhere[id] = instant
             if change_type == "removed":
                 continue
             fingerprints[id] = fingerprint
             environments[id] = environment
             if change_type == "added":
                 added_at[id] = instant
-        return Log(Known(fingerprints, environments), newest, added_at)
+        return Log(Known(fingerprints, environments), newest, added_at, elsewhere)
 
     def latest_rows(self, table: TableName, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The latest version of each of `ids` in the change log `table`, whole: column to value."""

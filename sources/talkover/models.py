@@ -146,6 +146,11 @@ def _read_number(value: int | Decimal) -> int | float | str:
     return int(value) if value == int(value) else float(value)
 
 
+def _read_currency(value: Any) -> Any:
+    """An empty text tells no more than null."""
+    return None if value == "" else value
+
+
 def _read_environment(value: Any) -> Any:
     """PHP writes an object without members as an empty list."""
     return None if value == [] else value
@@ -222,7 +227,9 @@ class PhoneNumber(Resource):
     current_status: Text | None = Field(None, description="active, inactive, pending, suspended; may grow")
     is_sandbox: Flag | None = Field(None, description="is a sandbox number")
     current_price: Money | None = Field(None, description="price now, in currency")
-    currency: Text | None = Field(None, description="ISO currency of both prices")
+    currency: Annotated[Text | None, BeforeValidator(_read_currency)] = Field(
+        None, description="ISO currency of both prices"
+    )
     renewal_date: Day | None = Field(None, description="next renewal, a plain day")
     auto_renewal: Flag | None = Field(None, description="renews by itself")
     created_at: Instant | None = Field(None, description="bought, UTC")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import cache, cached_property
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -32,6 +32,7 @@ NUMBER_TABLES: tuple[TableName, ...] = ("phone_numbers", "phone_number_agents", 
 REQUEST_TABLES: tuple[TableName, ...] = ("release_requests", "release_request_changes")
 CHANGE_LOGS: tuple[TableName, ...] = ("phone_number_changes", "release_request_changes")
 ROWS_A_BATCH = 5_000
+CLOCK_TOLERANCE = timedelta(days=1)
 NEVER = datetime.min.replace(tzinfo=timezone.utc)
 
 Item = TypeVar("Item")
@@ -104,6 +105,7 @@ class Run:
         self.changes = cache(self._compare)
         self._current = cache(self._memory.current)
         self._log = cache(self._read_log)
+        self._refuse_the_future()
         self._refuse_the_past(self._memory.last_observed(clients))
 
     def rows(self, table: TableName) -> Iterator[Any]:
@@ -113,8 +115,7 @@ class Run:
             yield batch
             sent = True
         if not sent and self._memory.is_in_pipeline and table in self._memory.missing:
-            # DuckDB cannot load an empty file of the format that is fastest otherwise.
-            yield dlt.mark.with_hints(dlt.mark.materialize_table_schema(), dlt.mark.make_hints(file_format="preferred"))
+            yield dlt.mark.materialize_table_schema()
 
     def _changed_rows(self, table: TableName) -> Iterator[list[Json]]:
         changes = self.changes(table)
@@ -168,8 +169,11 @@ class Run:
         if self._options.full_refresh and table not in CHANGE_LOGS:
             before = dict.fromkeys(before, "")
         changes = compare(before, reading.marks(table), self._may_go(table, known, reading))
-        if table in ("phone_numbers", "phone_number_changes") and not self._options.allow_mass_removal:
-            self._guard(known, reading, changes)
+        if table in NUMBER_TABLES and not self._options.allow_mass_removal:
+            self._guard(table, known, reading, changes)
+        if table in CHANGE_LOGS:
+            moved = self._log(table).elsewhere
+            self._refuse_the_past(max((moved[id] for id in reading.rows if id in moved), default=None))
         return changes
 
     def _may_go(self, table: TableName, known: Known[Any], reading: Reading) -> Callable[[Any], bool]:
@@ -187,9 +191,15 @@ class Run:
 
         return may_go
 
-    def _guard(self, known: Known[str], reading: Reading, changes: Changes[str]) -> None:
-        held = Counter(known.environments.values())
-        gone = Counter(known.environments[id] for id in changes.removed)
+    def _guard(self, table: TableName, known: Known[Any], reading: Reading, changes: Changes[Any]) -> None:
+        """Counts numbers, also where the rows are agents on them: an agent less on a listed number is no loss."""
+
+        def number(key: Any) -> str:
+            return str(key[0] if table == "phone_number_agents" else key)
+
+        held = Counter({number(key): environment for key, environment in known.environments.items()}.values())
+        lost = {number(key): known.environments[key] for key in changes.removed if number(key) not in reading.rows}
+        gone = Counter(lost.values())
         for key, listing in reading.listings.items():
             guard_removal(self._clients[key].transport.where(PHONE_NUMBERS), listing.distinct, held[key], gone[key])
 
@@ -199,9 +209,17 @@ class Run:
         return self._log(table).known if table in CHANGE_LOGS else self._current(table)
 
     def _read_log(self, table: TableName) -> Log:
-        log = self._memory.latest(table)
+        log = self._memory.latest(table, self._clients)
         self._refuse_the_past(max((log.newest[key] for key in self._clients if key in log.newest), default=None))
         return log
+
+    def _refuse_the_future(self) -> None:
+        """History only goes forward: a run dated too late would lock out every run before that day."""
+        if self.observed_at > self.started_at + CLOCK_TOLERANCE:
+            raise ConfigurationError(
+                f"this run is dated {self.observed_at.isoformat()}, which is in the future: give an earlier "
+                "--observed-at"
+            )
 
     def _refuse_the_past(self, last: datetime | None) -> None:
         if last is not None and self.observed_at < last:

@@ -129,6 +129,8 @@ def _tokens(api_token: str | None, environments: Mapping[str, str] | None, envir
         )
     if not environments:
         return {environment_key: api_token or os.environ.get(ENVIRONMENT_VARIABLE, "")}
+    if strange := [key for key, token in environments.items() if not isinstance(token, str)]:
+        raise ConfigurationError(f"environments: the token of {strange[0]!r} is no text")
     names = {token: key for key, token in environments.items()}
     if len(names) < len(environments):
         raise ConfigurationError("two environments have the same token: their numbers would be counted twice")

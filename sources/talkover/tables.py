@@ -45,7 +45,10 @@ KEYS: dict[TableName, tuple[str, ...]] = {
 
 def hints(table: TableName) -> dict[str, Any]:
     """Arguments for dlt's resource decorators. Made anew each time: dlt writes into them."""
-    return {"primary_key": KEYS[table], "write_disposition": dict(MERGE), "columns": columns(table)}
+    made: dict[str, Any] = {"primary_key": KEYS[table], "write_disposition": dict(MERGE), "columns": columns(table)}
+    if table == "load_runs":
+        made["file_format"] = "preferred"  # a row or two a run: not worth the start of what writes large files
+    return made
 
 
 def columns(table: TableName) -> TTableSchemaColumns:

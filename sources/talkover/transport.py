@@ -27,6 +27,9 @@ from urllib3.exceptions import HTTPError as Urllib3Error
 
 from .errors import ApiError, AuthenticationError, ConfigurationError, TalkoverError, UnexpectedPayload
 
+QUOTED_LENGTH = 300
+"""Characters of a server's message that an error quotes."""
+FOLDED_LENGTH = 100_000
 MAX_BODY_BYTES = 256 * 1024 * 1024
 """An answer that is larger when unpacked is refused: 256 MiB are about 400,000 numbers on one page."""
 PASSING_STATUS = frozenset({408, 425, 429})
@@ -103,10 +106,10 @@ class Transport:
                 headers = response.headers
                 body = self._read_body(response)
         except (requests.Timeout, requests.ConnectionError, Urllib3Error) as error:
-            what = ApiError(f"{self.where(endpoint)}: no whole answer ({_innermost(error)})")
+            what = ApiError(f"{self.where(endpoint)}: no whole answer ({self.redact(_innermost(error))})")
             raise _Passing(what) from error
         except requests.RequestException as error:
-            raise ApiError(f"{self.where(endpoint)}: {_innermost(error)}") from error
+            raise ApiError(f"{self.where(endpoint)}: {self.redact(_innermost(error))}") from error
         finally:
             self._allowance.give_back(headers)
         if response.status_code == 200:
@@ -154,8 +157,9 @@ class Transport:
         return error
 
     def redact(self, text: str) -> str:
-        """`text` without the token: a server may quote what it was sent."""
-        return text.replace(self._token, "talq_***")
+        """`text` without the token, since a server may quote what it was sent; only then cut to a readable length."""
+        text = text.replace(self._token, "talq_***")
+        return text if len(text) <= QUOTED_LENGTH else text[: QUOTED_LENGTH - 1] + "…"
 
     def where(self, endpoint: str) -> str:
         """How errors name what was asked."""
@@ -308,7 +312,10 @@ def checked_token(token: str | None, environment: str = "default") -> str:
 
 def checked_base_url(base_url: str) -> str:
     """`base_url` without a slash at its end. Raises ConfigurationError unless it is https, or http to loopback."""
-    url = urlsplit(base_url.strip())
+    try:
+        url = urlsplit(base_url.strip())
+    except ValueError as error:
+        raise ConfigurationError(f"base_url {base_url!r} is no https address: {error}") from None
     if url.scheme not in ("https", "http") or not url.hostname:
         raise ConfigurationError(f"base_url {base_url!r} is no https address")
     if url.username or url.password or url.query or url.fragment:
@@ -419,10 +426,9 @@ def _describe_page(body: bytes) -> str | None:
     return None
 
 
-def _one_line(text: str, length: int = 300) -> str:
-    """`text` with white space folded, control characters gone, and cut."""
-    folded = " ".join("".join(c if c.isprintable() or c.isspace() else " " for c in text).split())
-    return folded if len(folded) <= length else folded[: length - 1] + "…"
+def _one_line(text: str) -> str:
+    """`text` with white space folded and control characters gone."""
+    return " ".join("".join(c if c.isprintable() or c.isspace() else " " for c in text[:FOLDED_LENGTH]).split())
 
 
 def _innermost(error: BaseException) -> str:

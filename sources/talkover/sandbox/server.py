@@ -66,13 +66,15 @@ class Sandbox:
     """A running sandbox API, as a context manager.
 
     `accounts` is one account, or token to account. `pagination`: "meta" as the OpenAPI file has it, "links" with next
-    links and no total, "none" for everything at once. `largest_page` is what per_page may be; above it the answer is a
-    422, or `caps_pages` and it is cut to that. Every request is kept in `seen`; up to `most_at_once` came side by side.
+    links and no total, "none" for everything at once; the others tell of pages as other APIs do: `next_page_url` at the
+    top, a page size alone, `has_more`, a total alone, `meta.pagination`. `largest_page` is what per_page may be; above
+    it the answer is a 422, or `caps_pages` and it is cut to that. Every request is kept in `seen`; up to `most_at_once`
+    came side by side.
     """
 
     accounts: Account | dict[str, Account]
     port: int = 0
-    pagination: Literal["meta", "links", "none"] = "meta"
+    pagination: Literal["meta", "links", "simple", "size", "more", "total", "nested", "none"] = "meta"
     largest_page: int = 100
     caps_pages: bool = False
     faults: list[Fault] = field(default_factory=list)
@@ -176,7 +178,16 @@ class Sandbox:
             following = f"{self.base_url}/{PHONE_NUMBERS}?page={page + 1}" if page < last_page else None
             return body | {"links": {"next": following}, "meta": {"current_page": page, "per_page": size}}
         meta = {"current_page": page, "per_page": size, "total": len(rows) + extra, "last_page": last_page}
-        return body | {"meta": meta}
+        following = f"{self.base_url}/{PHONE_NUMBERS}?page={page + 1}" if page < last_page else None
+        told: dict[str, Json] = {
+            "meta": {"meta": meta},
+            "simple": {"current_page": page, "next_page_url": following},
+            "size": {"meta": {"current_page": page, "per_page": size}},
+            "more": {"meta": {"has_more": page < last_page}},
+            "total": {"meta": {"total": len(rows)}},
+            "nested": {"meta": {"pagination": {"total": len(rows), "per_page": size, "total_pages": last_page}}},
+        }
+        return body | told[self.pagination]
 
 
 class _Server(ThreadingHTTPServer):

@@ -1,4 +1,4 @@
--- One row per month of the years 2000 to 2099: its first day, the first day of the next, and how many days it has.
+-- One row per month of the years 1970 to 2069: its first day, the first day of the next, and how many days it has.
 with
 
 digits as (
@@ -15,7 +15,7 @@ digits as (
 ),
 
 years as (
-    select 2000 + 10 * tens.digit + ones.digit as year_number
+    select 1970 + 10 * tens.digit + ones.digit as year_number
     from digits as tens
     cross join digits as ones
 ),

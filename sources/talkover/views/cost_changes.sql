@@ -4,7 +4,12 @@ with
 
 versions as (
     select
-        *,
+        id,
+        environment_key,
+        number,
+        country_code,
+        type,
+        changed_at,
         coalesce(monthly_renewal_cost, 0) as cost,
         coalesce(currency, '') as currency_group,
         case when change_type = 'removed' then 0 else 1 end as is_held

@@ -11,12 +11,20 @@ open_requests as (
     qualify row_number() over (partition by phone_number_id order by requested_at desc, id desc) = 1
 ),
 
-versions as (
+told as (
     select
         id,
-        capability_set
-    from phone_number_history
-    where valid_to is null
+        case
+            when coalesce(has_fax, has_mms, has_sms, has_voice, has_whatsapp) is null then 'not told'
+            else concat(
+                case when has_fax then '+fax' else '' end,
+                case when has_mms then '+mms' else '' end,
+                case when has_sms then '+sms' else '' end,
+                case when has_voice then '+voice' else '' end,
+                case when has_whatsapp then '+whatsapp' else '' end
+            )
+        end as capabilities
+    from phone_numbers
 )
 
 select
@@ -27,7 +35,11 @@ select
     numbers.type,
     numbers.current_status,
     numbers.is_sandbox,
-    coalesce(versions.capability_set, 'not told') as capability_set,
+    case
+        when told.capabilities = '' then 'none'
+        when told.capabilities = 'not told' then told.capabilities
+        else substring(told.capabilities, 2)
+    end as capability_set,
     numbers.currency,
     numbers.monthly_renewal_cost,
     numbers.renewal_date,
@@ -37,5 +49,5 @@ select
     open_requests.requested_at as release_requested_at,
     numbers.created_at
 from phone_numbers as numbers
-left join versions on numbers.id = versions.id
+inner join told on numbers.id = told.id
 left join open_requests on numbers.id = open_requests.phone_number_id

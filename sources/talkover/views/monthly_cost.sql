@@ -2,11 +2,17 @@
 -- opening + added - removed + repriced = closing. Months are UTC; a cost that was not told counts as 0.
 with
 
+seen as (
+    select environment_key, observed_at as seen_at from load_runs
+    union all
+    select environment_key, changed_at from phone_number_changes
+),
+
 first_loads as (
     select
         environment_key,
-        min(cast(observed_at at time zone 'UTC' as date)) as first_day
-    from load_runs
+        min(cast(seen_at at time zone 'UTC' as date)) as first_day
+    from seen
     group by environment_key
 ),
 

@@ -3,7 +3,27 @@ with
 
 changes as (
     select
-        *,
+        id,
+        environment_key,
+        number,
+        country_code,
+        type,
+        current_status,
+        is_sandbox,
+        has_fax,
+        has_mms,
+        has_sms,
+        has_voice,
+        has_whatsapp,
+        currency,
+        monthly_renewal_cost,
+        current_price,
+        renewal_date,
+        auto_renewal,
+        created_at,
+        updated_at,
+        change_type,
+        changed_at,
         lead(changed_at) over (partition by id order by changed_at) as next_changed_at,
         case
             when coalesce(has_fax, has_mms, has_sms, has_voice, has_whatsapp) is null then 'not told'

@@ -11,20 +11,46 @@ known_numbers as (
     qualify row_number() over (partition by id order by valid_from desc) = 1
 ),
 
+last_removals as (
+    select
+        id,
+        max(changed_at) as removed_at
+    from phone_number_changes
+    where change_type = 'removed'
+    group by id
+),
+
 requests as (
     select
-        requests.*,
+        requests.id,
+        requests.environment_key,
+        requests.phone_number_id,
+        requests.phone_number,
+        requests.status,
+        requests.requested_at,
+        requests.resolved_at,
         cast(requests.requested_at at time zone 'UTC' as date) as requested_on,
         cast(requests.resolved_at at time zone 'UTC' as date) as resolved_on,
         cast(current_timestamp at time zone 'UTC' as date) as today,
         known_numbers.currency,
         known_numbers.monthly_renewal_cost,
         case when known_numbers.id is null then 0 else 1 end as is_known,
-        case when numbers.id is null then 0 else 1 end as is_listed,
-        case when requests.status in ('pending', 'approved') and numbers.id is not null then 1 else 0 end as is_at_stake
+        case
+            when numbers.id is null then 0
+            when last_removals.removed_at > requests.resolved_at then 0 -- it went, and came back: another holding
+            else 1
+        end as is_listed
     from release_requests as requests
     left join known_numbers on requests.phone_number_id = known_numbers.id
     left join phone_numbers as numbers on requests.phone_number_id = numbers.id
+    left join last_removals on requests.phone_number_id = last_removals.id
+),
+
+staked as (
+    select
+        *,
+        case when status in ('pending', 'approved') and is_listed = 1 then 1 else 0 end as is_at_stake
+    from requests
 ),
 
 ranked as (
@@ -34,7 +60,7 @@ ranked as (
             partition by phone_number_id
             order by is_at_stake desc, requested_at desc, id desc
         ) as newest_first
-    from requests
+    from staked
 )
 
 select

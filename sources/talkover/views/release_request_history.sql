@@ -3,7 +3,16 @@ with
 
 changes as (
     select
-        *,
+        id,
+        environment_key,
+        phone_number_id,
+        phone_number,
+        status,
+        reason,
+        rejection_reason,
+        requested_at,
+        resolved_at,
+        changed_at,
         lead(changed_at) over (partition by id order by changed_at) as next_changed_at
     from release_request_changes
 )
