@@ -8,13 +8,15 @@ BIN := .venv/bin
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
 
-run: .venv/installed  ## play a year of the demo account in weekly loads, then load it as it is today
+run: .venv/installed  ## play a year of the demo account, load it as it is today, and write a report of it
 	rm -f talkover_demo.duckdb
 	$(BIN)/talkover load --demo --weeks 52
 	$(BIN)/talkover load --demo
+	$(BIN)/talkover report --demo
 
 test: lint  ## lint, types and every test
-	$(BIN)/pytest -n 2 --destinations $(DESTINATIONS)
+	@command -v chromium >/dev/null || echo "No chromium here: the tests that look at the report in a browser are left out."
+	$(BIN)/pytest -n 2 --destinations $(DESTINATIONS) $$(command -v chromium >/dev/null || echo "-m 'not browser'")
 
 lint: .venv/installed  ## lint and types
 	$(BIN)/ruff format --check .
@@ -25,7 +27,7 @@ docs: .venv/installed  ## write the made parts and the outputs in docs/ anew
 	UPDATE_DOCS=1 $(BIN)/pytest -q tests/test_docs.py
 
 clean:  ## remove what the others made
-	rm -rf .venv talkover_demo.duckdb
+	rm -rf .venv talkover_demo.duckdb report.html
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -189,6 +189,8 @@ def mix_by_month(history: pd.DataFrame, months: Sequence[pd.Timestamp], most: in
 
     Sets beyond the `most` that are commonest now are taken together.
     """
+    if not months:
+        return pd.DataFrame(columns=["environment_key", "month", "capability_set", "numbers", "group", "share"])
     held = pd.concat([as_of(history, month).assign(month=month) for month in months], ignore_index=True)
     sets = held["capability_set"].astype("string")
     commonest = sets[held["month"] == months[-1]].value_counts()

@@ -1,0 +1,167 @@
+"""The notebooks: committed clean, run on every destination, right to the cent, and sensible on any account."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from talkover import ConfigurationError, NothingLoaded, ReportError, read_view
+from talkover.analysis import Account as Analysed
+from talkover.report import NOTEBOOKS, execute, notebooks_folder, write_report
+from talkover.sandbox import Account, Sandbox
+
+from .conftest import TODAY, Connect, Connector, at
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+MOST_CELLS = 15
+NOT_COMMITTED = re.compile(r"talq_\w|/(home|root|tmp|work|Users)/|[A-Z]:\\\\|https?://")
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_is_committed_without_outputs_paths_or_secrets(name: str) -> None:
+    text = (FOLDER / f"{name}.ipynb").read_text()
+    cells = json.loads(text)["cells"]
+    assert len(cells) <= MOST_CELLS
+    assert [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")] == []
+    assert NOT_COMMITTED.search(text) is None
+    assert sum("parameters" in cell["metadata"].get("tags", ()) for cell in cells) == 1
+
+
+def test_no_notebook_is_left_out_of_the_report() -> None:
+    assert {path.stem for path in FOLDER.glob("*.ipynb")} == set(NOTEBOOKS)
+    assert notebooks_folder() == FOLDER
+
+
+def said(notebook: Any) -> str:
+    """What the first code cell of a notebook says, its headline."""
+    return next(
+        output["data"]["text/markdown"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if "text/markdown" in output.get("data", {})
+    )
+
+
+def bold(text: str) -> list[str]:
+    return re.findall(r"\*\*(.*?)\*\*", text)
+
+
+def sums(costs: list[tuple[str | None, Decimal | None]]) -> set[str]:
+    """Costs by currency as a notebook writes them."""
+    totals: Counter[str] = Counter()
+    for currency, cost in costs:
+        totals[str(currency)] += cost or 0  # type: ignore[assignment]
+    return {f"{total:,.2f} {currency}" for currency, total in totals.items() if total}
+
+
+@pytest.mark.slow
+def test_headlines_are_those_of_the_views(connector: Connector, account: Account) -> None:
+    connector.load(observed_at=at("2026-01-05T00:00:00"))
+    account.advance(TODAY)
+    connector.load()
+    looked_at = Analysed(destination=connector.destination)
+    numbers = connector.rows("current_numbers")
+    requests = connector.rows("release_request_flow")
+
+    headline = bold(said(execute(FOLDER / "monthly_cost.ipynb", looked_at)))
+    assert headline[0] == f"{len(numbers)} numbers"
+    assert set(headline[1:]) == sums([(row["currency"], row["monthly_renewal_cost"]) for row in numbers])
+
+    headline = bold(said(execute(FOLDER / "capability_mix.ipynb", looked_at)))
+    sets = Counter(row["capability_set"] for row in numbers)
+    assert headline[:2] == [f"{len(numbers)} numbers", f"{len(sets)} capability sets"]
+    assert sets[headline[2]] == sets.most_common(1)[0][1]
+
+    text = said(execute(FOLDER / "release_requests.ipynb", looked_at))
+    pending = sum(row["status"] == "pending" for row in requests)
+    decided = [row["status"] for row in requests if row["status"] in ("approved", "rejected")]
+    assert f"Waiting for a decision: **{pending} request" in text
+    assert f"Approved: **{decided.count('approved') / len(decided):.0%}** of {len(decided)} decisions" in text
+    at_stake = sums([(row["currency"], row["cost_at_stake"]) for row in requests if row["status"] == "pending"])
+    assert all(cost in text for cost in at_stake)
+
+
+def load(connect: Connect, *accounts: Account, **arguments: Any) -> Connector:
+    """Loads each account into an environment of its own."""
+    tokens = {f"talq_{n}": account for n, account in enumerate(accounts)}
+    with Sandbox(tokens) as sandbox:
+        connector = connect(sandbox)
+        environments = {f"env{n}": token for n, token in enumerate(tokens)}
+        connector.load(api_token=None, environments=environments, **arguments)
+    return connector
+
+
+def five_currencies() -> Account:
+    account = Account(seed=3, size=40, founded=TODAY)
+    for place, number in enumerate(account.numbers.values()):
+        number["currency"] = ("USD", "EUR", "BRL", "GBP", "JPY", None)[place % 6]
+    return account
+
+
+def told_nothing() -> Account:
+    account = Account(size=0, founded=TODAY)
+    account.numbers = {id: {"id": id} for id in "abc"}
+    account.requests = {"r": {"id": "r"}}
+    return account
+
+
+ACCOUNTS = {
+    "empty": [Account(size=0, founded=TODAY)],
+    "one number": [Account(size=1, founded=TODAY)],
+    "only ids": [told_nothing()],
+    "five currencies, two environments": [five_currencies(), Account(seed=9, size=12, founded=TODAY)],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accounts", ACCOUNTS.values(), ids=ACCOUNTS)
+def test_every_account_gives_a_report(accounts: list[Account], connect: Connect, workspace: Path) -> None:
+    connector = load(connect, *accounts)
+    write_report(Analysed(destination=connector.destination), workspace / "out.html")
+    html = (workspace / "out.html").read_text()
+    assert len(html) < 3e6
+    assert html.count("<h2") == 1 + len(NOTEBOOKS)
+    assert "nan" not in re.sub(r"base64,[^\"]+", "", html).lower().replace("finance", "")
+    if len(accounts) > 1:
+        assert "env0 · USD" in html
+        assert "env1 · USD" in html
+
+
+@pytest.mark.slow
+def test_a_report_on_twenty_thousand_numbers_stays_small(workspace: Path) -> None:
+    account = Account(seed=4, size=20_000, founded=TODAY)
+    with Sandbox(account, pagination="none") as sandbox:
+        Connector(sandbox).load()
+    write_report(Analysed(), workspace / "out.html")
+    assert (workspace / "out.html").stat().st_size < 3e6
+
+
+def test_one_environment_and_a_month_to_begin_with(connect: Connect) -> None:
+    connector = load(connect, Account(seed=1, size=5), Account(seed=2, size=7), observed_at=at("2026-01-05T00:00:00"))
+    where = {"destination": connector.destination}
+    assert len(Analysed("env1", **where).view("current_numbers")) == 7
+    assert Analysed("env1", **where).environments == ["env1"]
+    months = Analysed(since="2026-03", **where).months
+    assert f"{months[0]:%Y-%m}" == "2026-03"
+    assert months[-1] == read_view("monthly_cost", **where)["month"].max()
+    for wrong, says in (("2026-13", "is no month"), ("March", "is no month"), ("2069-01", "after the last month")):
+        with pytest.raises(ConfigurationError, match=says):
+            Analysed(since=wrong, **where).months  # noqa: B018
+    with pytest.raises(ConfigurationError, match="'env2' was never loaded. There are env0, env1"):
+        Analysed("env2", **where)
+
+
+def test_nothing_loaded_is_a_sentence_in_a_notebook_too(workspace: Path, sandbox: Sandbox) -> None:
+    with pytest.raises(NothingLoaded):
+        Analysed()
+    Connector(sandbox).load()
+    looked_at = Analysed()
+    (workspace / "talkover_pipeline.duckdb").unlink()
+    with pytest.raises(ReportError, match="monthly_cost: NothingLoaded: there is no .*talkover_pipeline.duckdb yet"):
+        execute(FOLDER / "monthly_cost.ipynb", looked_at)
