@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
+
+import duckdb
+import pytest
 
 import talkover
+from talkover.sandbox import Sandbox
+from talkover.views import view_names
+
+from .environments import ROOT, uv
 
 
 def test_public_names_are_there_and_sorted() -> None:
@@ -31,3 +41,73 @@ def test_every_error_is_a_talkover_error_with_an_exit_code() -> None:
     for error in (*errors, talkover.SuspiciousRemoval, talkover.RunInProgress):
         assert issubclass(error, talkover.TalkoverError)
         assert error.exit_code == (2 if error is talkover.ConfigurationError else 1)
+
+
+@pytest.mark.slow
+def test_the_wheel_works_in_a_clean_environment_and_an_empty_folder(workspace: Path) -> None:
+    uv("build", "--quiet", "--wheel", "--out-dir", str(workspace / "wheel"))
+    (wheel,) = (workspace / "wheel").glob("*.whl")
+    assert wheel.name.startswith(f"talkover-{talkover.__version__}-")
+    clean = workspace / "clean"
+    uv("venv", "--quiet", "--no-python-downloads", "--python", sys.executable, str(clean))
+    uv("pip", "install", "--quiet", "--python", str(clean / "bin/python"), str(wheel))
+    (package,) = clean.glob("lib/python*/site-packages/talkover")
+    assert (package / "py.typed").exists()
+
+    empty = workspace / "empty"
+    empty.mkdir()
+    version = run([clean / "bin/talkover", "--version"], empty)
+    assert version == f"talkover {talkover.__version__}\n"
+    assert "phone_numbers" in run([clean / "bin/talkover", "load", "--demo"], empty)
+    with duckdb.connect(str(empty / "talkover_demo.duckdb"), read_only=True) as connection:
+        views = connection.sql("select view_name from duckdb_views() where schema_name = 'talkover'").fetchall()
+        rows = connection.sql("select count(*) from talkover.phone_numbers").fetchall()
+    assert {name for (name,) in views} == {*view_names()}
+    assert rows[0][0] > 0
+    read = "from talkover import read_view; print(len(read_view('data_health', pipeline_name='talkover_demo')))"
+    assert run([clean / "bin/python", "-c", read], empty) == "2\n"
+
+
+def test_the_version_stands_in_one_place() -> None:
+    code = [ROOT / "pyproject.toml", *ROOT.glob("sources/**/*.py"), *ROOT.glob("pipelines/*")]
+    with_version = [file for file in code if file.is_file() and f'"{talkover.__version__}"' in file.read_text()]
+    assert with_version == [ROOT / "sources/talkover/__init__.py"]
+
+
+COPIED = """
+import dlt
+import talkover
+
+print(talkover.__file__)
+pipeline = dlt.pipeline("calls", destination="duckdb", dataset_name="numbers")
+pipeline.run(talkover.talkover_source())
+print(pipeline.dataset()("select count(*) from phone_numbers").fetchall()[0][0])
+"""
+
+
+def test_a_copied_folder_works_in_another_dlt_project(workspace: Path, sandbox: Sandbox) -> None:
+    """As dlt's users take in a source: its folder beside their script, the token in their .dlt/secrets.toml."""
+    project = workspace / "project"
+    shutil.copytree(ROOT / "sources/talkover", project / "talkover", ignore=shutil.ignore_patterns("__pycache__"))
+    (project / ".dlt").mkdir()
+    secrets = f'[sources.talkover]\napi_token = "{sandbox.token}"\nbase_url = "{sandbox.base_url}"\n'
+    (project / ".dlt/secrets.toml").write_text(secrets)
+    (project / "calls.py").write_text(COPIED)
+    printed = run([sys.executable, "calls.py"], project, PYTHONPATH=str(project))
+    assert printed.split() == [str(project / "talkover/__init__.py"), "57"]
+
+
+def run(command: list[str | Path], folder: Path, **settings: str) -> str:
+    """What a command prints, that runs in `folder` with few variables and must succeed."""
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "DLT_DATA_DIR": str(folder / "dlt"), "LANG": "C.UTF-8"}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        env=environ | {"RUNTIME__DLTHUB_TELEMETRY": "false"} | settings,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
