@@ -10,16 +10,19 @@ import ast
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import yaml
 
 from talkover.sandbox import Sandbox
 
+from .conftest import Connector
 from .environments import ROOT, environment
 
 PIPELINES = ROOT / "pipelines"
@@ -160,6 +163,27 @@ def test_the_package_imports_no_scheduler() -> None:
                 imported.add(node.module.partition(".")[0])
     assert "dlt" in imported
     assert imported.isdisjoint({*SCHEDULERS, "dagster_dlt"})
+
+
+def test_the_alert_of_the_docs_tells_fresh_from_stale_data(workspace: Path, sandbox: Sandbox) -> None:
+    connector = Connector(sandbox)
+    (command,) = re.findall(r"^python -c (.+)$", (ROOT / "docs/schedulers.md").read_text(), re.MULTILINE)
+    (query,) = re.findall(r"```sql\n(.+?)```", (ROOT / "docs/schedulers.md").read_text(), re.DOTALL)
+
+    def alert() -> tuple[int, str, int]:
+        """Exit code and text of the command, and the number of rows of the query."""
+        arguments = [sys.executable, "-c", *shlex.split(command)]
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
+        with duckdb.connect("talkover_pipeline.duckdb", read_only=True) as file:
+            return done.returncode, done.stderr, len(file.sql(query).fetchall())
+
+    connector.load()
+    assert alert() == (0, "", 0)
+    connector.execute("update {load_runs} set phone_numbers_listed_at = phone_numbers_listed_at - interval 3 day")
+    exit_code, printed, rows = alert()
+    assert (exit_code, rows) == (1, 1)
+    assert "phone_numbers" in printed
+    assert "release_requests" not in printed
 
 
 # GitHub Actions
