@@ -69,7 +69,10 @@ def test_headlines_are_those_of_the_views(connector: Connector, account: Account
     numbers = connector.rows("current_numbers")
     requests = connector.rows("release_request_flow")
 
-    headline = bold(said(execute(FOLDER / "monthly_cost.ipynb", looked_at)))
+    notebook = execute(FOLDER / "monthly_cost.ipynb", looked_at)
+    due = [row for row in connector.rows("renewal_calendar") if row["bucket"] == "renews"]
+    assert all(cash in json.dumps(notebook) for cash in sums([(row["currency"], row["cash"]) for row in due]))
+    headline = bold(said(notebook))
     assert headline[0] == f"{len(numbers)} numbers"
     assert set(headline[1:]) == sums([(row["currency"], row["monthly_renewal_cost"]) for row in numbers])
 

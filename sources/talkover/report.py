@@ -150,7 +150,7 @@ def _front(account: Account) -> dict[str, Any]:
         "version": __version__,
         "kinds": kinds_of_findings(findings),
         "findings": Table(
-            findings.iloc[findings["monthly_cost"].isna().argsort(kind="stable")],
+            dearest_of_each_kind(findings),
             {"number": "number", "monthly_cost": "a month", "sentence": "finding", "evidence": "evidence"},
             most=60,
         ),
@@ -171,3 +171,12 @@ def kinds_of_findings(findings: pd.DataFrame) -> list[dict[str, str]]:
         {"sentence": sentence, "numbers": f"{-fewer:,}", "at_stake": at_stake}
         for _, fewer, sentence, at_stake in sorted(kinds)
     ]
+
+
+def dearest_of_each_kind(findings: pd.DataFrame, most: int = 10) -> pd.DataFrame:
+    """Some findings of each kind, the dearest of every currency before the second dearest; kinds without money last."""
+    sorted_by_cost = findings.sort_values("monthly_cost", ascending=False, kind="stable")
+    place = sorted_by_cost.groupby(["sentence", "group"]).cumcount()
+    shown = sorted_by_cost.loc[place.sort_values(kind="stable").index].groupby("sentence", sort=False).head(most)
+    has_money = shown.groupby("sentence")["monthly_cost"].transform(lambda costs: costs.notna().any()).astype(bool)
+    return shown.assign(last=~has_money).sort_values(["last", "sentence", "group"], kind="stable")
