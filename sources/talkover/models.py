@@ -32,6 +32,9 @@ MONEY_PLACES = 4
 MONEY_DIGITS = 18
 """Money is decimal(18,4): an amount that needs more is an error, not a rounding."""
 
+MEANING = {"string_type": "must be text", "string_unicode": "holds half a character (a lone surrogate)"}
+"""Pydantic's kinds of misfit in our words."""
+
 MAX_DEPTH = 50
 LARGEST_EXACT_DOUBLE = 2**53
 
@@ -44,12 +47,12 @@ _STARTS_WITH_DATE = re.compile(r"\d{4}-\d\d-\d\d").match
 
 def _read_text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("must be text")
+        raise ValueError(MEANING["string_type"])
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise ValueError("holds half a character (a lone surrogate)") from None
+            raise ValueError(MEANING["string_unicode"]) from None
     return value
 
 
@@ -174,8 +177,12 @@ def _in_utc(value: datetime) -> datetime:
 
 
 Id = Annotated[str, BeforeValidator(_read_id)]
-Text = Annotated[str, BeforeValidator(_read_text)]
-Flag = Annotated[bool, BeforeValidator(_read_flag)]
+# Most values are plain: pydantic takes those itself, ten times as fast as a function of ours.
+Text = Annotated[str, Field(strict=True)]
+Flag = Annotated[
+    Annotated[bool, Field(strict=True)] | Annotated[bool, BeforeValidator(_read_flag)],
+    Field(union_mode="left_to_right"),
+]
 Money = Annotated[Decimal, BeforeValidator(_read_money)]
 Days = Annotated[int, BeforeValidator(_read_days)]
 Day = Annotated[date, BeforeValidator(_read_iso)]
@@ -191,7 +198,11 @@ class Resource(BaseModel):
 
     def row(self) -> dict[str, Any]:
         """Column to value, without nulls."""
-        return {name: value for name, value in self if value is not None}
+        row = {name: value for name, value in self.__dict__.items() if value is not None}
+        row.pop("__pydantic_extra__", None)  # declared for its type, pydantic keeps it among the fields too
+        if self.__pydantic_extra__:
+            row |= {name: value for name, value in self.__pydantic_extra__.items() if value is not None}
+        return row
 
 
 class Agent(Resource):
@@ -288,12 +299,13 @@ def read_rows(model: type[Model], rows: Sequence[dict[str, Any]], asked: str) ->
 
 
 def _invalid_row(rows: Sequence[dict[str, Any]], error: ValidationError, asked: str) -> InvalidRow:
-    misfits = error.errors(include_url=False)
+    # Of a flag two ways were tried, and the second says what is wrong.
+    misfits = [misfit for misfit in error.errors(include_url=False) if misfit["type"] != "bool_type"]
     first = misfits[0]
     position, *path = first["loc"]
     row = rows[int(position)]
-    field = ".".join(map(str, path))
-    what = str(first.get("ctx", {}).get("error") or first["msg"])
+    field = ".".join(str(part) for part in path if not str(part).startswith("function-before"))
+    what = str(first.get("ctx", {}).get("error") or MEANING.get(first["type"]) or first["msg"])
     value = "missing" if first["type"] == "missing" else _quote(first["input"])
     more = f" (and {len(misfits) - 1} more misfits)" if len(misfits) > 1 else ""
     return InvalidRow(
