@@ -149,6 +149,15 @@ class Connector:
         rows = [{name: plain(value) for name, value in row.items() if not name.startswith("_dlt_")} for row in rows]
         return sorted(rows, key=lambda row: [str(row.get(name)) for name in SORTED_BY])
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a table or view."""
+        with self.pipeline().sql_client() as client:
+            try:
+                client.execute_sql(f"select count(*) from {client.make_qualified_table_name(name)}")
+            except DestinationUndefinedEntity:
+                return False
+        return True
+
     def by_id(self, table: str = "phone_numbers") -> dict[str, Row]:
         return {row["id"]: row for row in self.rows(table)}
 

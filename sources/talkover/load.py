@@ -36,6 +36,7 @@ from filelock import FileLock, Timeout
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from . import __version__
+from .destinations import refuse_unfit
 from .errors import ConfigurationError, LoadError, RunInProgress, TalkoverError, ViewError
 from .source import talkover_source
 from .tables import LEDGER_RESOURCES
@@ -162,7 +163,7 @@ def use_defaults() -> None:
     """Puts DEFAULTS behind every other place that dlt reads settings from."""
     if any(provider.name == DEFAULTS_NAME for provider in dlt.config.config_providers):
         return
-    dlt.config.register_provider(CustomLoaderDocProvider(DEFAULTS_NAME, lambda: DEFAULTS, False))
+    dlt.config.register_provider(CustomLoaderDocProvider(DEFAULTS_NAME, lambda: DEFAULTS, False, []))
     context = dlt.current.run_context()
     context.reset_config()
     context.initialize_runtime()
@@ -188,6 +189,7 @@ def open_pipeline(
     pipeline = dlt.pipeline(
         pipeline_name, destination=destination, dataset_name=dataset, progress=progress or NULL_COLLECTOR
     )
+    refuse_unfit(pipeline)
     if pipeline.destination.config_params.get("local_dir") == pipeline.get_local_state_val("initial_cwd"):
         # dlt keeps the folder of a pipeline's first run: from another one it would go on filling the file in the first.
         pipeline.destination.config_params["local_dir"] = str(Path.cwd())
@@ -203,7 +205,7 @@ def open_pipeline(
 
 def duckdb_file(pipeline: dlt.Pipeline) -> Path | None:
     """The file of a DuckDB destination; None for any other."""
-    if pipeline.destination.destination_name != "duckdb":
+    if pipeline.destination.destination_type != "dlt.destinations.duckdb":
         return None
     credentials: Any = pipeline.destination_client().config.credentials
     return Path(credentials.database)

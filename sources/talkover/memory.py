@@ -5,6 +5,7 @@ Plain SQL through dlt's `sql_client`, so that it reads the same on every SQL des
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -15,12 +16,16 @@ import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.schema import Schema
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
+from dlt.destinations.sql_client import SqlClientBase
 
 from .changes import Known
 from .tables import KEYS, TableName
+from .views import drop_views
 
 FETCH_ROWS = 10_000
 IDS_A_QUERY = 500
+
+log = logging.getLogger("talkover")
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class Memory:
             self.is_in_pipeline = False
             return
         self.is_in_pipeline = True
+        self._drops = bool(package.get("dropped_tables"))
         emptied = [*package.get("dropped_tables", ()), *package.get("truncated_tables", ())]
         self._emptied = {table["name"] for table in emptied}
 
@@ -108,15 +114,23 @@ class Memory:
         runs = self._select("load_runs", ["environment_key", "observed_at"])
         return max((_in_utc(at) for environment, at in runs if environment in environments), default=None)
 
+    def let_tables_go(self) -> None:
+        """Drops the views where the load step of this run drops tables: PostgreSQL keeps a table that a view reads.
+
+        To be called when nothing can fail any more, since only `load_account` and `talkover views` create them again.
+        """
+        if self.is_in_pipeline and self._drops:
+            log.warning("the views are dropped, so that tables can be; `talkover views` creates them again")
+            with self._client() as client:
+                drop_views(client)
+
     def _select(
         self, table: TableName, columns: Sequence[str], *, latest: bool = False, ids: Sequence[str] = ()
     ) -> Iterator[Sequence[Any]]:
         if not self.is_in_pipeline or table in self._emptied:
             self.missing.add(table)
             return
-        pipeline = dlt.current.pipeline()
-        is_known = self._schema.name in pipeline.schema_names
-        with pipeline.sql_client(self._schema.name) if is_known else pipeline.sql_client() as client:
+        with self._client() as client:
             name = client.make_qualified_table_name(table)
             listed = ", ".join(map(client.escape_column_name, columns))
             id, changed_at = client.escape_column_name("id"), client.escape_column_name("changed_at")
@@ -133,6 +147,11 @@ class Memory:
                         yield from rows
             except DestinationUndefinedEntity:
                 self.missing.add(table)  # the first run, or a table dropped by hand
+
+    def _client(self) -> SqlClientBase[Any]:
+        pipeline = dlt.current.pipeline()
+        is_known = self._schema.name in pipeline.schema_names
+        return pipeline.sql_client(self._schema.name) if is_known else pipeline.sql_client()
 
 
 def _in_utc(value: datetime | str) -> datetime:

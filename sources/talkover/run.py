@@ -17,10 +17,12 @@ import dlt
 import orjson
 from dlt.common.normalizers.naming import NamingConvention
 from dlt.common.schema import Schema
+from dlt.common.schema.typing import TTableSchema
 
 from . import __version__
 from .changes import Changes, Known, canonical, compare, fingerprint, guard_removal
 from .client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, Listing, TalkoverClient
+from .destinations import refuse_unfit, refuse_unfit_tables
 from .errors import ConfigurationError, IncompleteListing, InvalidRow
 from .memory import Log, Memory
 from .models import COUNTDOWNS, Agent, PhoneNumber, ReleaseRequest, Resource, read_rows
@@ -92,15 +94,23 @@ class Run:
     """What the resources of one extraction share. Raises, in extract, every TalkoverError that a run can end in."""
 
     def __init__(
-        self, clients: Mapping[str, TalkoverClient], options: Options, schema: Schema, selected: Collection[str]
+        self,
+        clients: Mapping[str, TalkoverClient],
+        options: Options,
+        schema: Schema,
+        tables: Mapping[str, TTableSchema],
     ) -> None:
         self.run_id = uuid4().hex
         self.started_at = datetime.now(timezone.utc)
         self.observed_at = options.observed_at or self.started_at
         self._clients = clients
         self._options = options
-        self._selected = selected
+        self._selected = tables.keys()
+        self._unfinished = set(tables)
         self._memory = Memory(schema)
+        if self._memory.is_in_pipeline:
+            refuse_unfit(dlt.current.pipeline())
+            refuse_unfit_tables(dlt.current.pipeline(), tables.values())
         self._naming = schema.naming
         self._agent_names = ColumnNames(schema.naming, model_columns(Agent, "agent_"), "an agent")
         self.changes = cache(self._compare)
@@ -117,6 +127,9 @@ class Run:
             sent = True
         if not sent and self._memory.is_in_pipeline and table in self._memory.missing:
             yield dlt.mark.materialize_table_schema()
+        self._unfinished.discard(table)
+        if not self._unfinished:
+            self._memory.let_tables_go()
 
     def _changed_rows(self, table: TableName) -> Iterator[list[Json]]:
         changes = self.changes(table)

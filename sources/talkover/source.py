@@ -19,6 +19,7 @@ from typing import Annotated, Any, Optional
 import dlt
 from dlt.common.configuration import configspec, known_sections, resolve_configuration
 from dlt.common.configuration.specs import BaseConfiguration
+from dlt.common.schema.typing import TTableSchema
 from dlt.common.typing import SecretSentinel, TSecretStrValue
 from dlt.extract import DltResource
 
@@ -94,7 +95,11 @@ def talkover_source(
     @dlt.resource(name="_run", selected=False)
     def start_run() -> Iterator[Run]:
         source = dlt.current.source()
-        yield Run(clients, options, source.schema, set(source.selected_resources))
+        selected = source.selected_resources
+        tables: dict[str, TTableSchema] = {
+            name: selected[name].compute_table_schema() for name in KEYS if name in selected
+        }
+        yield Run(clients, options, source.schema, tables)
 
     def resource(table: TableName) -> DltResource:
         def rows(run: Run) -> Iterator[Any]:

@@ -6,14 +6,16 @@ phone_numbers, phone_number_changes, …, load_runs → current_numbers, monthly
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from graphlib import TopologicalSorter
 from importlib.resources import files
-from typing import cast
+from typing import Any, cast
 
 import dlt
 import sqlglot
 from dlt.common.exceptions import DltException
+from dlt.destinations.sql_client import SqlClientBase
 from sqlglot import exp
 
 from ..errors import ConfigurationError
@@ -46,21 +48,37 @@ def view_sql(name: str, dialect: str, qualify: Callable[[str], exp.Table] = exp.
 
 def create_views(pipeline: dlt.Pipeline) -> dict[str, str]:
     """Creates every view in the pipeline's dataset, and tells of those that could not be: name to reason."""
-    failed: dict[str, str] = {}
     with pipeline.sql_client() as client:
-        dialect = client.capabilities.sqlglot_dialect or "duckdb"
-
-        def qualify(name: str) -> exp.Table:
-            path = client.make_qualified_table_name_path(name, quote=False)
-            catalog, dataset, table = [""] * (3 - len(path)) + path
-            return exp.table_(table, db=dataset, catalog=catalog, quoted=True)
-
-        for name in view_names():
-            try:
-                client.execute_sql(view_sql(name, dialect, qualify))
-            except DltException as error:
-                failed[name] = " ".join(str(error).split())
+        failed = _create_all(client)
+        if failed:
+            # PostgreSQL replaces no view by one with other columns, as those of an earlier version may have
+            with suppress(DltException):
+                drop_views(client)
+            failed = _create_all(client)
     return failed
+
+
+def _create_all(client: SqlClientBase[Any]) -> dict[str, str]:
+    failed: dict[str, str] = {}
+    dialect = client.capabilities.sqlglot_dialect or "duckdb"
+
+    def qualify(name: str) -> exp.Table:
+        path = client.make_qualified_table_name_path(name, quote=False)
+        catalog, dataset, table = [""] * (3 - len(path)) + path
+        return exp.table_(table, db=dataset, catalog=catalog, quoted=True)
+
+    for name in view_names():
+        try:
+            client.execute_sql(view_sql(name, dialect, qualify))
+        except DltException as error:
+            failed[name] = " ".join(str(error).split())
+    return failed
+
+
+def drop_views(client: SqlClientBase[Any]) -> None:
+    """Drops every view that is there, each before those that it reads."""
+    for name in reversed(view_names()):
+        client.execute_sql(f"drop view if exists {client.make_qualified_table_name(name)}")
 
 
 @cache

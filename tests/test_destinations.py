@@ -1,0 +1,155 @@
+"""What a destination cannot do is refused before anything is asked of the API; and views stand in nobody's way."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import dlt
+import pytest
+from dlt.destinations.impl.athena.factory import athena_merge_strategies_selector
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from talkover import ConfigurationError, load_account, talkover_source
+from talkover.check import check_account
+from talkover.cli import main
+from talkover.sandbox import Account, Sandbox
+from talkover.views import view_names
+
+from .conftest import Connector
+
+# Refusal.
+
+WITHOUT_MERGE = "cannot delete rows by their key.*Nothing was asked of the API. What works: DuckDB, DuckLake"
+
+
+@pytest.mark.parametrize("destination", ["filesystem", "lancedb", "weaviate"])
+def test_a_destination_that_cannot_delete_rows_is_refused(destination: str, sandbox: Sandbox) -> None:
+    with pytest.raises(ConfigurationError, match=f"'{destination}' {WITHOUT_MERGE}"):
+        load_account(destination=destination, api_token=sandbox.token, base_url=sandbox.base_url)
+    with pytest.raises(ConfigurationError, match=WITHOUT_MERGE):
+        list(check_account(destination))
+    assert sandbox.seen == []
+
+
+def test_a_function_as_destination_is_refused(sandbox: Sandbox) -> None:
+    @dlt.destination
+    def sink(items: Any, table: Any) -> None: ...
+
+    with pytest.raises(ConfigurationError, match=f"'sink' {WITHOUT_MERGE}"):
+        load_account(destination=sink, api_token=sandbox.token, base_url=sandbox.base_url)
+    assert sandbox.seen == []
+
+
+def test_a_destination_without_sql_is_refused(sandbox: Sandbox) -> None:
+    with pytest.raises(ConfigurationError, match="'dummy' cannot be asked by SQL what it holds"):
+        load_account(destination="dummy", api_token=sandbox.token, base_url=sandbox.base_url)
+    assert sandbox.seen == []
+
+
+@pytest.mark.parametrize("table_format", [None, "delta", "iceberg"])
+def test_files_in_a_plain_pipeline_are_refused_in_each_format(
+    table_format: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dlt would append to plain files and Delta, and leave released numbers in Iceberg."""
+    monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", "files")
+    source = talkover_source(sandbox.token, base_url=sandbox.base_url)
+    if table_format:
+        for resource in source.resources.values():
+            resource.apply_hints(table_format=table_format)
+    pipeline = dlt.pipeline("files", destination="filesystem", dataset_name="numbers")
+    with pytest.raises(PipelineStepFailed, match=WITHOUT_MERGE) as refused:
+        pipeline.run(source)
+    assert refused.value.step == "extract"
+    assert sandbox.seen == []
+    assert not pipeline.has_pending_data
+
+
+@pytest.mark.parametrize(("table_format", "is_refused"), [(None, True), ("delta", True), ("iceberg", False)])
+def test_what_depends_on_the_format_of_a_table_is_refused_by_it(
+    table_format: Any, is_refused: bool, sandbox: Sandbox
+) -> None:
+    """Athena deletes rows from Iceberg tables alone."""
+    like_athena = dlt.destinations.duckdb(merge_strategies_selector=athena_merge_strategies_selector)
+    source = talkover_source(sandbox.token, base_url=sandbox.base_url).with_resources("phone_numbers")
+    if table_format:
+        source.phone_numbers.apply_hints(table_format=table_format)
+    pipeline = dlt.pipeline("formats", destination=like_athena, dataset_name="numbers")
+    if is_refused:
+        with pytest.raises(PipelineStepFailed, match=WITHOUT_MERGE):
+            pipeline.run(source)
+        assert sandbox.seen == []
+    else:
+        pipeline.run(source)
+        assert len(sandbox.seen) == 1
+
+
+def test_the_command_line_exits_with_2(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TALKOVER_TOKEN", sandbox.token)
+    monkeypatch.setenv("SOURCES__TALKOVER__BASE_URL", sandbox.base_url)
+    assert main(["load", "--destination", "filesystem"]) == 2
+    assert "cannot delete rows" in capsys.readouterr().err
+    assert main(["load", "--destination", "redshift"]) == 2
+    assert "RedshiftClientConfiguration`: `credentials`" in capsys.readouterr().err
+    assert sandbox.seen == []
+
+
+def test_a_driver_that_is_not_installed_is_named(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "snowflake", None)
+    with pytest.raises(ConfigurationError, match=r"snowflake.*`pip install 'dlt\[snowflake\]'` brings it"):
+        load_account(destination="snowflake", api_token=sandbox.token, base_url=sandbox.base_url)
+    assert sandbox.seen == []
+
+
+# Tables that dlt drops, and views that read them.
+
+REFRESH = pytest.mark.parametrize("refresh", ["drop_sources", "drop_resources", "drop_data"])
+
+
+def views_that_are_there(connector: Connector) -> set[str]:
+    return {name for name in view_names() if connector.has(name)}
+
+
+@REFRESH
+def test_a_load_that_drops_its_tables_leaves_every_view(
+    refresh: str, account: Account, connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connector.load()
+    account.release(next(iter(account.numbers)))
+    with monkeypatch.context() as configured:
+        configured.setenv("REFRESH", refresh)
+        summary = connector.load()
+    assert summary.resources["phone_numbers"].added == 56
+    assert len(connector.rows("phone_number_changes")) == 56
+    assert views_that_are_there(connector) == set(view_names())
+    assert len(connector.rows("current_numbers")) == 56
+
+
+@REFRESH
+def test_a_plain_pipeline_drops_its_tables_although_views_read_them(refresh: Any, connector: Connector) -> None:
+    connector.load()
+    source = talkover_source(connector.sandbox.token, base_url=connector.sandbox.base_url)
+    connector.pipeline().run(source, refresh=refresh)
+    assert len(connector.rows("phone_number_changes")) == 57
+    assert views_that_are_there(connector) == (set(view_names()) if refresh == "drop_data" else set())
+    assert main(["views", "--destination", connector.destination]) == 0
+    assert views_that_are_there(connector) == set(view_names())
+
+
+def test_a_listing_that_fails_leaves_the_views(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
+    connector.load()
+    before = connector.rows("current_numbers")
+    source = talkover_source("talq_wrong", base_url=connector.sandbox.base_url)
+    with pytest.raises(PipelineStepFailed):
+        connector.pipeline().run(source, refresh="drop_sources")
+    assert connector.rows("current_numbers") == before
+
+
+def test_a_view_of_an_earlier_version_with_other_columns_is_replaced(connector: Connector) -> None:
+    connector.load()
+    connector.execute("drop view {data_health}")
+    connector.execute("create view {data_health} as select 1 as something_else, 2 as gone_by_now")
+    connector.load()
+    assert {"resource", "age_days"} <= connector.rows("data_health")[0].keys()
