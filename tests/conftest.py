@@ -6,13 +6,11 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import dlt
-import psycopg2
 import pytest
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
@@ -20,7 +18,14 @@ from talkover import Summary, load_account
 from talkover.load import open_pipeline
 from talkover.sandbox import Account, Sandbox
 
-from .postgres import postgres
+from .warehouses import (
+    WAREHOUSES,
+    bigquery_emulator,
+    clickhouse_engine,
+    ducklake_extension,
+    mariadb_server,
+    postgres_server,
+)
 
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
@@ -59,7 +64,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--destinations",
         default="duckdb,postgres",
-        help=f"where the tests that load run, of {', '.join(DESTINATIONS)} (default: %(default)s)",
+        help=f"where the tests that load run, of {', '.join(WAREHOUSES)} (default: %(default)s)",
     )
 
 
@@ -67,42 +72,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every test that asks for a warehouse runs on each destination."""
     if "warehouse" in metafunc.fixturenames:
         names = metafunc.config.getoption("--destinations").split(",")
-        unknown = set(names) - DESTINATIONS.keys()
+        unknown = set(names) - WAREHOUSES.keys()
         if unknown:
-            raise pytest.UsageError(f"unknown destinations {', '.join(unknown)}: of {', '.join(DESTINATIONS)}")
+            raise pytest.UsageError(f"unknown destinations {', '.join(unknown)}: of {', '.join(WAREHOUSES)}")
         metafunc.parametrize("warehouse", names, indirect=True)
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    with postgres() as url:
-        yield url
-
-
-def in_duckdb(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The default: a file in the workspace."""
-
-
-def in_postgres(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A database of its own."""
-    server = request.getfixturevalue("postgres_server")
-    database = f"test_{uuid4().hex}"
-    connection = psycopg2.connect(server)
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute(f"create database {database}")
-    connection.close()
-    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", server.removesuffix("postgres") + database)
-
-
-DESTINATIONS = {"duckdb": in_duckdb, "postgres": in_postgres}
 
 
 @pytest.fixture
 def warehouse(request: pytest.FixtureRequest, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a destination that is empty and answers."""
-    DESTINATIONS[request.param](request, monkeypatch)
-    return str(request.param)
+    """The name that dlt knows a destination by, which is empty and answers."""
+    return WAREHOUSES[request.param](request, monkeypatch)
 
 
 @pytest.fixture
@@ -142,7 +121,7 @@ class Connector:
         with self.pipeline().sql_client() as client:
             try:
                 with client.execute_query(f"select * from {client.make_qualified_table_name(table)}") as cursor:
-                    names = [column[0] for column in cursor.description]
+                    names = list(cursor.columns_schema)
                     rows = [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
             except DestinationUndefinedEntity:
                 return []
@@ -178,7 +157,9 @@ class Connector:
 
 
 def plain(value: Any) -> Any:
-    """JSON columns come as text from some destinations."""
+    """JSON comes as text from some destinations, and instants without their zone."""
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value
     return json.loads(value) if isinstance(value, str) and value[:1] in ("[", "{") else value
 
 

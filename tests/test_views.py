@@ -13,6 +13,7 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
+import talkover.views
 from talkover import ViewError, talkover_source
 from talkover.cli import main
 from talkover.sandbox import Account, Sandbox
@@ -41,13 +42,18 @@ GRAIN = {
 
 def set_today(connector: Connector, day: date, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the views again as if it were noon of `day`."""
+    noon = sqlglot.parse_one(f"cast('{day} 12:00:00' as timestamp)", read="duckdb")
+    parsed = talkover.views._parsed
 
-    def sql_of_that_day(name: str, dialect: str, qualify: Any) -> str:
-        then = sqlglot.parse_one(f"cast('{day} 12:00:00+00:00' as timestamptz)", read="duckdb").sql(dialect=dialect)
-        return view_sql(name, dialect, qualify).replace("CURRENT_TIMESTAMP", then)
+    def parsed_that_day(name: str) -> exp.Expression:
+        def then(node: exp.Expression) -> exp.Expression:
+            is_now = isinstance(node, exp.AtTimeZone) and isinstance(node.this, exp.CurrentTimestamp)
+            return noon if is_now else node
+
+        return parsed(name).transform(then)
 
     with monkeypatch.context() as patch:
-        patch.setattr("talkover.views.view_sql", sql_of_that_day)
+        patch.setattr(talkover.views, "_parsed", parsed_that_day)
         assert create_views(connector.pipeline()) == {}
 
 
@@ -685,7 +691,8 @@ def test_a_view_is_translated_without_anything_that_the_dialect_lacks(name: str,
     text = view_sql(name, dialect)
     [statement] = sqlglot.parse(text, read=dialect)
     unknown = [function.name for function in statement.find_all(exp.Anonymous)]
-    assert unknown == []
+    assert set(unknown) <= {"toNullable"}, "ClickHouse's own"
+    assert ";" not in text, "dlt splits what it sends to ClickHouse there"
     with_errors = view_sql(name, "duckdb")
     sqlglot.transpile(with_errors, read="duckdb", write=dialect, unsupported_level=sqlglot.ErrorLevel.RAISE)
 

@@ -38,6 +38,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_expo
 from . import __version__
 from .destinations import refuse_unfit
 from .errors import ConfigurationError, LoadError, RunInProgress, TalkoverError, ViewError
+from .memory import in_utc
 from .source import talkover_source
 from .tables import LEDGER_RESOURCES
 from .views import create_views, view_names
@@ -352,7 +353,7 @@ def _summary(pipeline: dlt.Pipeline, load_id: str, notes: list[str], seconds: fl
     ).fetchall()
     return Summary(
         run_id=runs[0][0],
-        observed_at=runs[0][1],
+        observed_at=in_utc(runs[0][1]),
         destination=str(duckdb_file(pipeline) or pipeline.destination.destination_name),
         dataset=pipeline.dataset_name,
         resources={

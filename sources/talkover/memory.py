@@ -86,7 +86,7 @@ class Memory:
         elsewhere: dict[str, datetime] = {}
         columns = ["id", "row_fingerprint", "environment_key", "change_type", "changed_at"]
         for id, fingerprint, environment_key, change_type, changed_at in self._select(table, columns, latest=True):
-            instant = _in_utc(changed_at)
+            instant = in_utc(changed_at)
             environment = intern(environment_key)
             newest[environment] = max(instant, newest.get(environment, instant))
             if environment not in own:
@@ -103,16 +103,23 @@ class Memory:
         """The latest version of each of `ids` in the change log `table`, whole: column to value."""
         rows: dict[str, dict[str, Any]] = {}
         for start in range(0, len(ids), IDS_A_QUERY):
-            columns = [name for name in self._schema.get_table_columns(table) if not name.startswith("_dlt_")]
-            for values in self._select(table, columns, latest=True, ids=ids[start : start + IDS_A_QUERY]):
-                row = dict(zip(columns, values, strict=True))
+            columns = {
+                name: column
+                for name, column in self._schema.get_table_columns(table).items()
+                if not name.startswith("_dlt_")
+            }
+            for values in self._select(table, list(columns), latest=True, ids=ids[start : start + IDS_A_QUERY]):
+                row = {
+                    name: _typed(value, column.get("data_type"))
+                    for (name, column), value in zip(columns.items(), values, strict=True)
+                }
                 rows[row["id"]] = row
         return rows
 
     def last_observed(self, environments: Collection[str]) -> datetime | None:
         """The instant of the latest run of any of `environments`, by the ledger."""
         runs = self._select("load_runs", ["environment_key", "observed_at"])
-        return max((_in_utc(at) for environment, at in runs if environment in environments), default=None)
+        return max((in_utc(at) for environment, at in runs if environment in environments), default=None)
 
     def let_tables_go(self) -> None:
         """Drops the views where the load step of this run drops tables: PostgreSQL keeps a table that a view reads.
@@ -154,7 +161,16 @@ class Memory:
         return pipeline.sql_client(self._schema.name) if is_known else pipeline.sql_client()
 
 
-def _in_utc(value: datetime | str) -> datetime:
+def _typed(value: Any, data_type: str | None) -> Any:
+    """What was loaded: some drivers give 1 for true, and instants without their zone."""
+    if value is None:
+        return None
+    if data_type == "bool":
+        return bool(value)
+    return in_utc(value) if data_type == "timestamp" else value
+
+
+def in_utc(value: datetime | str) -> datetime:
     """Some drivers give instants without their zone, or as text; all of them are stored in UTC."""
     instant = datetime.fromisoformat(value) if isinstance(value, str) else value
     return instant.replace(tzinfo=timezone.utc) if instant.tzinfo is None else instant.astimezone(timezone.utc)

@@ -109,7 +109,7 @@ def _select(pipeline: dlt.Pipeline, name: str, environment: str | None) -> tuple
         else:
             selected = client.execute_query(f"{query} where environment_key = %s", environment)
         with selected as cursor:
-            return [column[0] for column in cursor.description], cursor.fetchall()
+            return list(cursor.columns_schema), cursor.fetchall()
 
 
 def _typed(column: pd.Series) -> pd.Series:

@@ -39,6 +39,8 @@ def view_sql(name: str, dialect: str, qualify: Callable[[str], exp.Table] = exp.
     for table in list(query.find_all(exp.Table)):
         if table.name in KEYS or table.name in view_names():
             table.replace(exp.alias_(qualify(table.name), table.alias or table.name, table=True))
+    if dialect in DIFFERENCES:
+        query = DIFFERENCES[dialect](query)
     statement = exp.Create(this=qualify(name), kind="VIEW", replace=True, expression=query)
     try:
         return statement.sql(dialect=dialect, pretty=True)
@@ -79,6 +81,40 @@ def drop_views(client: SqlClientBase[Any]) -> None:
     """Drops every view that is there, each before those that it reads."""
     for name in reversed(view_names()):
         client.execute_sql(f"drop view if exists {client.make_qualified_table_name(name)}")
+
+
+def _for_mysql(query: exp.Expression) -> exp.Expression:
+    """MySQL and MariaDB have no instants with a zone: dlt stores them in UTC."""
+
+    def without_zone(node: exp.Expression) -> exp.Expression:
+        if not isinstance(node, exp.AtTimeZone):
+            return node
+        return exp.UtcTimestamp() if isinstance(node.this, exp.CurrentTimestamp) else node.this
+
+    return query.transform(without_zone)
+
+
+def _for_clickhouse(query: exp.Expression) -> exp.Expression:
+    """Standard names and nulls: ClickHouse calls a joined column `table.column`, and fills gaps with 0, '' and 1970."""
+    for select in query.find_all(exp.Select):
+        columns = [
+            exp.alias_(column, column.name) if isinstance(column, exp.Column) and not column.is_star else column
+            for column in select.expressions
+        ]
+        select.set("expressions", columns)
+    for function in query.find_all(exp.Lag, exp.Lead):
+        function.set("this", exp.func("toNullable", function.this))
+    last = query.expression if isinstance(query, exp.Union) else query
+    settings = ("join_use_nulls", "prefer_column_name_to_alias")
+    last.set("settings", [exp.EQ(this=exp.to_identifier(name), expression=exp.Literal.number(1)) for name in settings])
+    return query
+
+
+DIFFERENCES: dict[str, Callable[[exp.Expression], exp.Expression]] = {
+    "mysql": _for_mysql,
+    "clickhouse": _for_clickhouse,
+}
+"""What sqlglot cannot know of a dialect."""
 
 
 @cache

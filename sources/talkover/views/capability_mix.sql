@@ -1,4 +1,4 @@
--- One row per environment, currency and exact capability set of the numbers held now; the shares add up to 1.
+-- One row per environment, currency and exact capability set of the numbers held now. The shares add up to 1.
 with
 
 mix as (
@@ -17,7 +17,7 @@ select
     currency,
     capability_set,
     numbers,
-    numbers * 1.0 / sum(numbers) over (partition by environment_key, currency) as share_of_numbers,
+    numbers * 1e0 / sum(numbers) over (partition by environment_key, currency) as share_of_numbers,
     cost,
-    cost / nullif(sum(cost) over (partition by environment_key, currency), 0) as share_of_cost
+    cost * 1e0 / nullif(sum(cost) over (partition by environment_key, currency), 0) as share_of_cost
 from mix

@@ -1,4 +1,4 @@
--- One row per environment, currency and capability: how many of the numbers held now have it; the shares add up past 1.
+-- One row per environment, currency and capability: how many of the numbers held now have it. The shares add up past 1.
 -- A capability that the API does not tell of a number counts neither way: share_of_numbers is of those told.
 with
 
@@ -34,6 +34,6 @@ select
     numbers_with,
     numbers_without,
     numbers_not_told,
-    numbers_with * 1.0 / nullif(numbers_with + numbers_without, 0) as share_of_numbers,
+    numbers_with * 1e0 / nullif(numbers_with + numbers_without, 0) as share_of_numbers,
     cast(cost_with as decimal(38, 4)) as monthly_cost
 from counts

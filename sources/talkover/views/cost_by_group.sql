@@ -9,8 +9,8 @@ select
     count(case when monthly_renewal_cost is null then 1 end) as numbers_without_cost,
     cast(coalesce(sum(monthly_renewal_cost), 0) as decimal(38, 4)) as monthly_cost,
     avg(monthly_renewal_cost) as mean_cost,
-    count(*) * 1.0 / sum(count(*)) over (partition by environment_key, currency) as share_of_numbers,
-    coalesce(sum(monthly_renewal_cost), 0)
+    count(*) * 1e0 / sum(count(*)) over (partition by environment_key, currency) as share_of_numbers,
+    coalesce(sum(monthly_renewal_cost), 0) * 1e0
         / nullif(sum(coalesce(sum(monthly_renewal_cost), 0)) over (partition by environment_key, currency), 0) as share_of_cost
 from current_numbers
 group by environment_key, currency, country_code, type, current_status

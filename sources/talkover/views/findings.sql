@@ -30,7 +30,19 @@ decision_times as (
 
 numbers as (
     select
-        current_numbers.*,
+        current_numbers.id,
+        current_numbers.environment_key,
+        current_numbers.number,
+        current_numbers.country_code,
+        current_numbers.type,
+        current_numbers.current_status,
+        current_numbers.is_sandbox,
+        current_numbers.capability_set,
+        current_numbers.currency,
+        current_numbers.monthly_renewal_cost,
+        current_numbers.renewal_date,
+        current_numbers.days_to_renewal,
+        current_numbers.open_request_id,
         case when auto_renewal then 1 when auto_renewal is null then 1 else 0 end as renews,
         coalesce(decision_times.p90_days, thresholds.usual_days)
             - date_diff(
@@ -57,8 +69,10 @@ priced as (
 medians as (
     select
         *,
-        avg(case when place * 2 between places and places + 2 then monthly_renewal_cost end)
-            over (partition by environment_key, currency, country_code, type, capability_set) as median_cost
+        sum(case when place * 2 between places and places + 2 then monthly_renewal_cost end)
+            over (partition by environment_key, currency, country_code, type, capability_set)
+            / count(case when place * 2 between places and places + 2 then 1 end)
+                over (partition by environment_key, currency, country_code, type, capability_set) as median_cost
     from priced
 ),
 

@@ -1,5 +1,5 @@
 -- One row per month, environment and currency: what the numbers cost a month at its end (or now), and what changed that.
--- opening + added - removed + repriced = closing. Months are UTC; a cost that was not told counts as 0.
+-- opening + added - removed + repriced = closing. Months are UTC. A cost that was not told counts as 0.
 with
 
 seen as (

@@ -41,6 +41,6 @@ select
     requests,
     median_days,
     p90_days,
-    sum(case when outcome = 'approved' then requests * 1.0 else 0 end) over (partition by environment_key, month)
+    sum(case when outcome = 'approved' then requests * 1e0 else 0 end) over (partition by environment_key, month)
         / sum(requests) over (partition by environment_key, month) as approval_rate
 from outcomes

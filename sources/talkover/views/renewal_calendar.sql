@@ -1,5 +1,5 @@
 -- One row per number and renewal in the next twelve months. Further buckets: one row for a renewal that is overdue, one for
--- an end without renewal, one for a number without a renewal date. `cash` is what is to be paid; an end costs nothing.
+-- an end without renewal, one for a number without a renewal date. `cash` is what is to be paid. An end costs nothing.
 -- Month-end rule: a number renews on the day of its renewal_date, or on the last day of a month that is too short for it.
 with
 

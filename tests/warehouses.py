@@ -1,0 +1,217 @@
+"""The destinations that the tests run on: each is made empty for a test, and stopped at the end.
+
+DuckDB and PostgreSQL come with `pip install -e '.[dev]'`; `make warehouses` builds an environment for each other one.
+What is missing is an error that says what to install, never a skip.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg2
+import pytest
+
+from .postgres import postgres
+
+MISSING = "{what} is missing: `make warehouses` builds an environment with it"
+
+
+def set_configuration(monkeypatch: pytest.MonkeyPatch, destination: str, **settings: object) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(f"DESTINATION__{destination}__{name}".upper(), str(value))
+
+
+def in_duckdb(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The default: a file in the workspace."""
+    return "duckdb"
+
+
+def in_postgres(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database of its own."""
+    server = request.getfixturevalue("postgres_server")
+    database = f"test_{uuid4().hex}"
+    connection = psycopg2.connect(server)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"create database {database}")
+    connection.close()
+    set_configuration(monkeypatch, "postgres", credentials=server.removesuffix("postgres") + database)
+    return "postgres"
+
+
+def in_ducklake(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A catalog in a DuckDB file, and Parquet files beside it."""
+    request.getfixturevalue("ducklake_extension")
+    set_configuration(
+        monkeypatch,
+        "ducklake",
+        credentials__ducklake_name="lake",
+        credentials__catalog=f"duckdb:///{Path.cwd()}/catalog.duckdb",
+        credentials__storage__bucket_url=(Path.cwd() / "lake").as_uri(),
+    )
+    return "ducklake"
+
+
+def in_mariadb(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A server without databases: there a dataset is a database."""
+    url, root = request.getfixturevalue("mariadb_server")
+    with root.cursor() as cursor:
+        cursor.execute("show databases")
+        for (database,) in cursor.fetchall():
+            if database not in ("information_schema", "mysql", "performance_schema", "sys", "home"):
+                cursor.execute(f"drop database `{database}`")
+    set_configuration(monkeypatch, "sqlalchemy", credentials=url)
+    return "sqlalchemy"
+
+
+def in_clickhouse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database of its own in the engine of this process."""
+    engine = request.getfixturevalue("clickhouse_engine")
+    database = f"test_{uuid4().hex}"
+    engine.command(f"create database {database}")
+    request.addfinalizer(lambda: engine.command(f"drop database {database}"))
+    set_configuration(
+        monkeypatch,
+        "clickhouse",
+        credentials__host="127.0.0.1",
+        credentials__database=database,
+        credentials__username="default",
+        credentials__password="",
+        credentials__secure=0,
+    )
+    return "clickhouse"
+
+
+def in_bigquery(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A project of its own in the emulator, which takes any credentials."""
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", request.getfixturevalue("bigquery_emulator"))
+    set_configuration(
+        monkeypatch,
+        "bigquery",
+        credentials__project_id=f"test-{uuid4().hex}",
+        credentials__client_email="test@example.com",
+        credentials__private_key="none",
+    )
+    return "bigquery"
+
+
+WAREHOUSES: dict[str, Callable[[pytest.FixtureRequest, pytest.MonkeyPatch], str]] = {
+    "duckdb": in_duckdb,
+    "postgres": in_postgres,
+    "ducklake": in_ducklake,
+    "mariadb": in_mariadb,
+    "clickhouse": in_clickhouse,
+    "bigquery": in_bigquery,
+}
+"""What makes a destination ready, and tells by which name dlt knows it."""
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def ducklake_extension() -> None:
+    try:
+        from duckdb_extensions import import_extension
+    except ImportError:
+        raise RuntimeError(MISSING.format(what="The extension ducklake of DuckDB")) from None
+    import_extension("ducklake")
+
+
+@pytest.fixture(scope="session")
+def clickhouse_engine() -> Iterator[Any]:
+    try:
+        from .chdb_shim import Engine
+    except ImportError as error:
+        raise RuntimeError(MISSING.format(what=f"ClickHouse's engine ({error})")) from None
+    with tempfile.TemporaryDirectory(prefix="talkover_clickhouse_") as folder:
+        yield Engine(Path(folder))
+
+
+@pytest.fixture(scope="session")
+def bigquery_emulator() -> Iterator[str]:
+    try:
+        from bqemulator.cli import main as _  # noqa: F401
+        from dlt.common.configuration.specs import GcpServiceAccountCredentials
+        from duckdb_extensions import import_extension
+        from google.auth.credentials import AnonymousCredentials
+    except ImportError as error:
+        raise RuntimeError(MISSING.format(what=f"The BigQuery emulator ({error})")) from None
+    import_extension("spatial")
+    GcpServiceAccountCredentials.to_native_credentials = lambda _: AnonymousCredentials()
+    port, grpc_port = free_port(), free_port()
+    command = ["bqemulator", "start", "--rest-port", str(port), "--grpc-port", str(grpc_port), "--log-level", "error"]
+    with running([Path(sys.executable).parent / command[0], *command[1:]], lambda: answers(port)):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[tuple[str, Any]]:
+    """The URL of a server, and a connection that may do everything."""
+    try:
+        import pymysql
+    except ImportError:
+        raise RuntimeError(MISSING.format(what="pymysql")) from None
+    server, install = shutil.which("mariadbd", path=PATH), shutil.which("mariadb-install-db", path=PATH)
+    if server is None or install is None:
+        raise RuntimeError("MariaDB is missing: `apt-get install mariadb-server` brings it")
+    user = pwd.getpwuid(os.geteuid()).pw_name if os.geteuid() else "mysql"
+    with tempfile.TemporaryDirectory(prefix="talkover_mariadb_") as folder:
+        if os.geteuid() == 0:
+            shutil.chown(folder, user)
+        port = free_port()
+        where = [f"--datadir={folder}/data", f"--user={user}"]
+        make = [install, "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", *where]
+        subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
+        listen = ["--bind-address=127.0.0.1", f"--port={port}", f"--socket={folder}/socket", "--skip-log-bin"]
+        serve = [server, "--no-defaults", *HASTY, *where, *listen]
+        with running(serve, lambda: answers(port)), pymysql.connect(host="127.0.0.1", port=port, user="root") as root:
+            root.cursor().execute("create database home")
+            yield f"mysql+pymysql://root@127.0.0.1:{port}/home", root
+
+
+HASTY = ("--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=0", "--skip-innodb-doublewrite")
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as asked:
+        return asked.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def running(command: list[Any], is_ready: Callable[[], bool], seconds: float = 60) -> Iterator[None]:
+    """A server, from the moment that it is ready."""
+    with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
+        try:
+            until = time.monotonic() + seconds
+            while not is_ready():
+                if server.poll() is not None or time.monotonic() > until:
+                    log.seek(0)
+                    raise RuntimeError(f"{command[0]} did not start: {log.read().decode(errors='replace')[-2000:]}")
+                time.sleep(0.05)
+            yield
+        finally:
+            server.terminate()
+            server.wait(30)
