@@ -127,6 +127,7 @@ def test_a_run_killed_at_any_moment_is_made_good_by_the_next(step: str, is_first
     assert sum(killed) == 7, "the kills came after the end"
 
 
+@pytest.mark.essential
 def test_a_package_left_pending_is_finished_first_and_said_so(account: Account, connector: Connector) -> None:
     connector.load()
     bought = account.buy()["id"]
@@ -150,6 +151,7 @@ def test_a_package_that_cannot_be_loaded_is_dropped_and_said_so(account: Account
     assert len(connector.rows("phone_numbers")) == 58
 
 
+@pytest.mark.essential
 def test_a_lost_working_directory_costs_nothing(account: Account, connector: Connector) -> None:
     connector.load()
     before, loads = connector.state(), connector.load_ids()
@@ -238,6 +240,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(connector: Connector, monke
     assert connector.sandbox.seen == []
 
 
+@pytest.mark.essential
 def test_the_summary_is_what_the_tables_hold(account: Account, connector: Connector) -> None:
     connector.load()
     account.release(next(iter(account.numbers)))

@@ -19,6 +19,7 @@ from talkover.views import view_names
 from .conftest import Connect, Connector
 
 
+@pytest.mark.essential
 def test_every_view_and_table_reads_the_same_from_everywhere(connector: Connector) -> None:
     connector.load()
     for name in (*view_names(), *KEYS):
@@ -44,6 +45,7 @@ def test_types_do_not_depend_on_the_values(connector: Connector, account: Accoun
                 assert str(empty[column].dtype) == str(dtype), (name, column)
 
 
+@pytest.mark.essential
 def test_money_is_exact_and_what_was_not_told_is_a_category(account: Account, connector: Connector) -> None:
     first, second = list(account.numbers.values())[:2]
     first |= {"monthly_renewal_cost": "0.1000", "currency": None}

@@ -153,6 +153,7 @@ def test_accepting_an_incomplete_listing_loads_it_and_removes_nothing(three_page
 # A run without changes, and changes that updated_at does not tell.
 
 
+@pytest.mark.essential
 def test_a_second_run_without_changes_touches_nothing_but_the_ledger(connector: Connector) -> None:
     connector.load()
     before, loads = connector.state(), connector.load_ids()
@@ -208,6 +209,7 @@ def test_a_change_is_seen_although_updated_at_does_not_move(
 # Numbers that go and return, and the change log.
 
 
+@pytest.mark.essential
 def test_a_released_number_leaves_the_current_tables_and_stays_in_the_log(
     account: Account, connector: Connector
 ) -> None:
@@ -270,6 +272,7 @@ def test_the_change_log_has_no_countdowns(connector: Connector) -> None:
 # Release requests.
 
 
+@pytest.mark.essential
 def test_requests_go_through_their_states_and_are_never_removed(account: Account, connector: Connector) -> None:
     account.requests.clear()
     asked = {
@@ -546,6 +549,7 @@ def load_environments(connector: Connector, *names: str, **arguments: Any) -> No
     connector.load(api_token=None, environments={name: TOKENS[name] for name in names or TOKENS}, **arguments)
 
 
+@pytest.mark.essential
 def test_rows_carry_their_environment_and_none_removes_anothers(live: Account, test: Account, both: Connector) -> None:
     load_environments(both)
     listed = {(row["id"], row["environment_key"]) for row in both.rows("phone_numbers")}

@@ -216,7 +216,8 @@ def duckdb_file(pipeline: dlt.Pipeline) -> Path | None:
 def connect(pipeline: dlt.Pipeline, *, read_only: bool = False) -> Iterator[Any]:
     """A SQL client of the destination. Raises LoadError where it does not answer: drivers raise what they like."""
     client: Any = pipeline.sql_client()
-    client.credentials.read_only = read_only
+    if duckdb_file(pipeline):
+        client.credentials.read_only = read_only
     try:
         client.open_connection()
     except Exception as error:

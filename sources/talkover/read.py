@@ -109,7 +109,7 @@ def _select(pipeline: dlt.Pipeline, name: str, environment: str | None) -> tuple
         else:
             selected = client.execute_query(f"{query} where environment_key = %s", environment)
         with selected as cursor:
-            return list(cursor.columns_schema), cursor.fetchall()
+            return list(cursor.columns_schema), [tuple(row) for row in cursor.fetchall()]
 
 
 def _typed(column: pd.Series) -> pd.Series:
