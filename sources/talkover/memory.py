@@ -149,9 +149,7 @@ class Memory:
                 source = f"from (select {listed}, {age} {source}) versions where version_age = 1"
             query = f"select {listed} {source}"  # our own names; values are parameters
             try:
-                with client.execute_query(query, *ids) as cursor:
-                    while rows := cursor.fetchmany(FETCH_ROWS):
-                        yield from rows
+                yield from _stream(client, query, ids)
             except DestinationUndefinedEntity:
                 self.missing.add(table)  # the first run, or a table dropped by hand
 
@@ -159,6 +157,19 @@ class Memory:
         pipeline = dlt.current.pipeline()
         is_known = self._schema.name in pipeline.schema_names
         return pipeline.sql_client(self._schema.name) if is_known else pipeline.sql_client()
+
+
+def _stream(client: SqlClientBase[Any], query: str, values: Sequence[str]) -> Iterator[Sequence[Any]]:
+    """The rows of `query`, in batches; psycopg2 would hold the whole answer unless the server keeps the cursor."""
+    if client.capabilities.sqlglot_dialect == "postgres":
+        with client.begin_transaction():
+            client.execute_sql(f"declare talkover_rows no scroll cursor for {query}", *values)
+            while rows := client.execute_sql(f"fetch {FETCH_ROWS} from talkover_rows"):
+                yield from rows
+    else:
+        with client.execute_query(query, *values) as cursor:
+            while rows := cursor.fetchmany(FETCH_ROWS):
+                yield from rows
 
 
 def _typed(value: Any, data_type: str | None) -> Any:
