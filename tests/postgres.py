@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -47,7 +48,7 @@ def postgres() -> Iterator[str]:
             _wait_until_ready(binaries, port, server)
             yield f"postgresql://postgres:postgres@127.0.0.1:{port}/postgres"
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # does not wait until everybody has left
             server.wait(30)
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import dlt
+import psycopg2
 import pytest
+from dlt.common.destination.exceptions import DestinationException
 from dlt.destinations.impl.athena.factory import athena_merge_strategies_selector
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from talkover import ConfigurationError, load_account, talkover_source
+from talkover import ConfigurationError, LoadError, load_account, read_view, talkover_source
 from talkover.check import check_account
 from talkover.cli import main
 from talkover.sandbox import Account, Sandbox
+from talkover.tables import KEYS
 from talkover.views import view_names
 
 from .conftest import Connector
@@ -153,3 +160,62 @@ def test_a_view_of_an_earlier_version_with_other_columns_is_replaced(connector: 
     connector.execute("create view {data_health} as select 1 as something_else, 2 as gone_by_now")
     connector.load()
     assert {"resource", "age_days"} <= connector.rows("data_health")[0].keys()
+
+
+# Least rights on PostgreSQL: docs/destinations.md holds the statements, and these tests run them.
+
+
+def granted() -> str:
+    """The grants as the documentation gives them."""
+    text = (Path(__file__).parent.parent / "docs" / "destinations.md").read_text()
+    return re.findall(r"```sql\n(.*?)```", text, re.DOTALL)[0]
+
+
+@pytest.fixture
+def roles(postgres_server: str) -> dict[str, str]:
+    """A database in which the grants were made, and each role's URL of it."""
+    database = f"test_{uuid4().hex}"
+    names = {role: f"{role}_{database[5:13]}" for role in ("talkover_loader", "talkover_reader")}
+    statements = granted().replace("analytics", database)
+    for role, name in names.items():
+        statements = statements.replace(role, name)
+    server = urlsplit(postgres_server)
+    nothing = f"revoke all on database {database} from public; revoke all on schema public from public;"
+    for where, statement in (("postgres", f"create database {database}"), (database, nothing + statements)):
+        connection = psycopg2.connect(server._replace(path=f"/{where}").geturl())
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+        connection.close()
+    return {
+        role: server._replace(netloc=f"{name}:secret@{server.hostname}:{server.port}", path=f"/{database}").geturl()
+        for role, name in names.items()
+    }
+
+
+def test_a_role_with_the_documented_grants_loads_and_another_only_reads(
+    roles: dict[str, str], account: Account, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connector = Connector(sandbox, "postgres")
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", roles["talkover_loader"])
+    connector.load()
+    account.release(next(iter(account.numbers)))
+    assert connector.load().resources["phone_numbers"].removed == 1
+
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", roles["talkover_reader"])
+    for name in (*view_names(), *KEYS):
+        assert len(read_view(name, destination="postgres")) == len(connector.rows(name))
+    for statement in ("delete from {phone_numbers}", "drop view {findings}", "create table {mine} (a integer)"):
+        with pytest.raises(DestinationException, match="permission denied|must be owner"):
+            connector.execute(statement)
+    with pytest.raises(LoadError, match="permission denied"):
+        connector.load()
+
+
+# Growth.
+
+
+def test_what_is_known_is_read_in_batches(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("talkover.memory.FETCH_ROWS", 10)
+    connector.load()
+    assert connector.load().resources["phone_numbers"].unchanged == 57
