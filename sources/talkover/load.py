@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -139,11 +139,12 @@ def load_account(
         use_defaults()
         source = talkover_source(**source_arguments)
         pipeline = open_pipeline(destination, dataset, pipeline_name, progress)
-        _forget_other_destination(pipeline)
-        notes = _finish_pending(pipeline)
-        load_id = _run(pipeline, source)
-        failed = create_views(pipeline)
-        summary = _summary(pipeline, load_id, notes, time.monotonic() - started)
+        with _kept_open(pipeline):
+            _forget_other_destination(pipeline)
+            notes = _finish_pending(pipeline)
+            load_id = _run(pipeline, source)
+            failed = create_views(pipeline)
+            summary = _summary(pipeline, load_id, notes, time.monotonic() - started)
     if failed:
         raise ViewError(failed, summary)
     return summary
@@ -228,6 +229,11 @@ def connect(pipeline: dlt.Pipeline, *, read_only: bool = False) -> Iterator[Any]
         yield client
     finally:
         client.close_connection()
+
+
+def _kept_open(pipeline: dlt.Pipeline) -> AbstractContextManager[Any]:
+    """DuckDB opens a file, and writes it out, once for all the steps of a run instead of once for each."""
+    return connect(pipeline) if duckdb_file(pipeline) else nullcontext()
 
 
 @contextmanager
@@ -341,17 +347,19 @@ def _is_missing_table(error: BaseException) -> bool:
 
 
 def _summary(pipeline: dlt.Pipeline, load_id: str, notes: list[str], seconds: float) -> Summary:
-    query = pipeline.dataset()
     figures = ("listed", "added", "changed", "removed", "complete")
     columns = [f"{resource}_{figure}" for resource in LEDGER_RESOURCES for figure in figures]
     listed = ", ".join(["run_id", "observed_at", "requests_made", *columns])
-    this_load = f"from load_runs where _dlt_load_id = '{load_id}'"
-    runs = query(f"select {listed} {this_load}").fetchall()
-    rates = query(
-        "select environment_key, currency, count(*), sum(monthly_renewal_cost) from phone_numbers "  # noqa: S608
-        f"where environment_key in (select environment_key {this_load}) "
-        "group by environment_key, currency order by environment_key, currency"
-    ).fetchall()
+    with connect(pipeline) as client:
+        numbers, load_runs = map(client.make_qualified_table_name, ("phone_numbers", "load_runs"))
+        this_load = f"from {load_runs} where _dlt_load_id = %s"
+        runs = [tuple(run) for run in client.execute_sql(f"select {listed} {this_load}", load_id)]
+        rates = client.execute_sql(
+            f"select environment_key, currency, count(*), sum(monthly_renewal_cost) from {numbers} "  # noqa: S608
+            f"where environment_key in (select environment_key {this_load}) "
+            "group by environment_key, currency order by environment_key, currency",
+            load_id,
+        )
     return Summary(
         run_id=runs[0][0],
         observed_at=in_utc(runs[0][1]),

@@ -33,11 +33,11 @@ BY_NAME: tuple[tuple[str, Callable[[pd.Series], pd.Series]], ...] = (
     ),
     (r"\w+_at|valid_from|valid_to", lambda column: pd.to_datetime(column, utc=True).astype("datetime64[us, UTC]")),
     (r"month|next_month|renewal_date|\w+_on", lambda column: pd.to_datetime(column).astype("datetime64[s]")),
-    (r"auto_renewal|complete|(is|has|last_listing_was)_\w+", lambda column: column.astype("boolean")),
+    (r"auto_renewal|\w+_complete|(is|has)_\w+", lambda column: column.astype("boolean")),
     (r"approval_rate|median_days|(mean|share)_\w+", lambda column: column.astype("float64")),
 )
 """Types that a column's name promises, whatever the driver gave and however few values there are."""
-BY_VALUE = {int: "Int64", float: "float64", str: "string"}
+BY_VALUE = {bool: "boolean", int: "Int64", float: "float64", str: "string"}
 
 
 def read_view(

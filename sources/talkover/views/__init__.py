@@ -5,11 +5,14 @@ phone_numbers, phone_number_changes, …, load_runs → current_numbers, monthly
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from graphlib import TopologicalSorter
+from hashlib import blake2b
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, cast
 
 import dlt
@@ -17,9 +20,12 @@ import sqlglot
 from dlt.common.exceptions import DltException
 from dlt.destinations.sql_client import SqlClientBase
 from sqlglot import exp
+from sqlglot._version import __version__ as sqlglot_version
 
 from ..errors import ConfigurationError
 from ..tables import KEYS
+
+KEPT = "talkover_views.json"
 
 
 @cache
@@ -51,30 +57,49 @@ def view_sql(name: str, dialect: str, qualify: Callable[[str], exp.Table] = exp.
 def create_views(pipeline: dlt.Pipeline) -> dict[str, str]:
     """Creates every view in the pipeline's dataset, and tells of those that could not be: name to reason."""
     with pipeline.sql_client() as client:
-        failed = _create_all(client)
+        statements = _statements(client, Path(pipeline.working_dir) / KEPT)
+        failed = _run(client, statements)
         if failed:
             # PostgreSQL replaces no view by one with other columns, as those of an earlier version may have
             with suppress(DltException):
                 drop_views(client)
-            failed = _create_all(client)
+            failed = _run(client, statements)
     return failed
 
 
-def _create_all(client: SqlClientBase[Any]) -> dict[str, str]:
+def _run(client: SqlClientBase[Any], statements: dict[str, str]) -> dict[str, str]:
     failed: dict[str, str] = {}
+    for name, statement in statements.items():
+        try:
+            client.execute_sql(statement)
+        except DltException as error:
+            failed[name] = " ".join(str(error).split())
+    return failed
+
+
+def _statements(client: SqlClientBase[Any], kept: Path) -> dict[str, str]:
+    """View to the statement that creates it, in their order.
+
+    To translate them takes longer than a small load: they are kept in dlt's working directory until anything differs.
+    """
     dialect = client.capabilities.sqlglot_dialect or "duckdb"
+    sources = [path.read_bytes() for path in sorted(Path(__file__).parent.iterdir()) if path.is_file()]
+    where = client.make_qualified_table_name(KEPT)
+    made_of = blake2b(b"\0".join([*sources, f"{dialect} {where} {sqlglot_version}".encode()])).hexdigest()
+    with suppress(OSError, ValueError):
+        found = json.loads(kept.read_bytes())
+        if found["made_of"] == made_of:
+            return dict(found["statements"])
 
     def qualify(name: str) -> exp.Table:
         path = client.make_qualified_table_name_path(name, quote=False)
         catalog, dataset, table = [""] * (3 - len(path)) + path
         return exp.table_(table, db=dataset, catalog=catalog, quoted=True)
 
-    for name in view_names():
-        try:
-            client.execute_sql(view_sql(name, dialect, qualify))
-        except DltException as error:
-            failed[name] = " ".join(str(error).split())
-    return failed
+    statements = {name: view_sql(name, dialect, qualify) for name in view_names()}
+    with suppress(OSError):
+        kept.write_text(json.dumps({"made_of": made_of, "statements": statements}))
+    return statements
 
 
 def drop_views(client: SqlClientBase[Any]) -> None:
