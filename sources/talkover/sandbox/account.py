@@ -6,6 +6,7 @@ The same seed and size give the same account, and a day has the same state in ho
 from __future__ import annotations
 
 import calendar
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from random import Random
@@ -84,6 +85,7 @@ class Account:
         self.numbers: dict[str, Json] = {}
         self.requests: dict[str, Json] = {}
         self._expiring: set[str] = set()
+        self._asked_back: set[str] = set()
         self._to_settle: list[tuple[date, str, str]] = []
         self._to_release: list[tuple[date, str]] = []
         chance = Random(f"{seed}/founded")
@@ -93,10 +95,11 @@ class Account:
         ]
         for _ in range(size):
             self._buy(chance, self.today - timedelta(days=chance.randrange(1, 900)))
+        ids = list(self.numbers)
         for _ in range(round(size * 0.08)):
-            self._remember_a_request(chance)
+            self._remember_a_request(chance, ids)
         for _ in range(round(size * 0.05)):
-            self._ask_back(chance, self.today - timedelta(days=chance.randrange(1, 12)))
+            self._ask_back(chance, self.today - timedelta(days=chance.randrange(1, 12)), ids)
         self._count_down()
 
     def advance(self, to: date) -> None:
@@ -119,7 +122,7 @@ class Account:
         for _ in range(self._happen(chance, BOUGHT)):
             self._buy(chance, self.today)
         for _ in range(self._happen(chance, ASKED_BACK)):
-            self._ask_back(chance, self.today)
+            self._ask_back(chance, self.today, list(self.numbers))
         for number in self._some(chance, RESTATUSED):
             number["current_status"] = _weighted(chance, STATUSES)
             self._touch(number)
@@ -176,23 +179,23 @@ class Account:
         self.numbers[number["id"]] = number
         return number
 
-    def _ask_back(self, chance: Random, day: date) -> None:
-        if not self.numbers:
+    def _ask_back(self, chance: Random, day: date, ids: Sequence[str]) -> None:
+        if not ids:
             return
-        number = self.numbers[chance.choice(list(self.numbers))]
-        if any(r["phone_number_id"] == number["id"] and r["status"] == "pending" for r in self.requests.values()):
+        number = self.numbers[chance.choice(ids)]
+        if number["id"] in self._asked_back:
             return
         request = self._request(chance, number, day)
         wait = min(1 + int(chance.expovariate(0.3)), 25)
         due = max(day + timedelta(days=wait), self.today + timedelta(days=1))
         self._to_settle.append((due, request["id"], _weighted(chance, OUTCOMES)))
 
-    def _remember_a_request(self, chance: Random) -> None:
+    def _remember_a_request(self, chance: Random, ids: Sequence[str]) -> None:
         """A request that was settled before the account was founded."""
         outcome = _weighted(chance, OUTCOMES)
         day = self.today - timedelta(days=chance.randrange(40, 300))
-        is_gone = outcome == "approved" or not self.numbers
-        number = self._buy(chance, day) if is_gone else self.numbers[chance.choice(list(self.numbers))]
+        is_gone = outcome == "approved" or not ids
+        number = self._buy(chance, day) if is_gone else self.numbers[chance.choice(ids)]
         self._decide(chance, self._request(chance, number, day), outcome, day + timedelta(days=chance.randrange(1, 20)))
         if is_gone:
             self.release(number["id"])
@@ -209,6 +212,7 @@ class Account:
             ),
         }
         self.requests[request["id"]] = request
+        self._asked_back.add(number["id"])
         return request
 
     def _settle(self, chance: Random) -> None:
@@ -223,6 +227,7 @@ class Account:
 
     def _decide(self, chance: Random, request: Json, outcome: str, day: date) -> None:
         request["status"] = outcome
+        self._asked_back.discard(request["phone_number_id"])
         if outcome != "cancelled":
             request["resolved_at"] = _iso(datetime.combine(day, time(16, chance.randrange(60)), timezone.utc))
         if outcome == "rejected":
