@@ -1,0 +1,140 @@
+"""What compare.py and growth.py share: the API in a process of its own, a command and what it cost, a part of a page.
+
+python benchmarks/measure.py COMMAND…    runs it, and prints what it cost as JSON
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+ROOT = Path(__file__).resolve().parents[1]
+LONGEST_RUN = 1200
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a process cost, with those that it started: CPU is the sum of all, the peak that of the largest one."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mib: float
+
+
+class CommandFailed(Exception):
+    """It ended with another code than 0, or not in time."""
+
+
+@dataclass(frozen=True)
+class Api:
+    """A running server.py."""
+
+    port: int
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api/v1"
+
+    def change(self) -> None:
+        self._ask(Request(f"http://127.0.0.1:{self.port}/change", method="POST"))
+
+    def asked(self) -> tuple[int, float]:
+        """Requests since this was asked last, and the seconds from the first to the last answer of each listing."""
+        told = self._ask(Request(f"http://127.0.0.1:{self.port}/requests"))
+        return told["requests"], told["seconds"]
+
+    def _ask(self, request: Request) -> Any:
+        with urlopen(request, timeout=600) as response:  # noqa: S310  a change makes large pages anew
+            return json.load(response)
+
+
+@contextmanager
+def api(numbers: int, per_page: int, latency_ms: float) -> Iterator[Api]:
+    """A server with so many numbers."""
+    settings = ["--numbers", str(numbers), "--per-page", str(per_page), "--latency", str(latency_ms)]
+    command = [sys.executable, str(ROOT / "benchmarks/server.py"), *settings]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        try:
+            yield Api(json.loads(server.stdout.readline())["port"])
+        finally:
+            server.terminate()
+
+
+def run(command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> Cost:
+    """Runs `command` in `folder`, with none of the caller's own settings. Raises CommandFailed.
+
+    It is started by a small process: Linux counts to a child's peak what its parent held when it started it.
+    """
+    environment = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
+    environment |= {"HOME": str(folder), "DLT_DATA_DIR": str(folder / "dlt")}
+    environment |= {"RUNTIME__DLTHUB_TELEMETRY": "false", "DO_NOT_TRACK": "1", **settings}
+    small = [sys.executable, "-S", "-E", __file__, *command]
+    log = folder / "log.txt"
+    with log.open("w") as errors:
+        done = subprocess.run(
+            small, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True, check=False
+        )
+    if done.returncode:
+        last_lines = [line for line in log.read_text().splitlines() if line.strip()][-3:]
+        raise CommandFailed(" / ".join(last_lines)[-500:] or f"exit code {done.returncode}")
+    return Cost(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def measured(command: Sequence[str]) -> Cost:
+    """Runs `command` from this very process; its output goes to stderr."""
+    started = time.monotonic()
+    child = subprocess.Popen(command, stdout=sys.stderr, stdin=subprocess.DEVNULL)
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.monotonic() - started
+    if child.returncode:
+        sys.exit(child.returncode if child.returncode > 0 else 1)
+    kibibytes = used.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+    return Cost(round(seconds, 3), round(used.ru_utime + used.ru_stime, 3), round(kibibytes / 1024, 1))
+
+
+def machine() -> str:
+    """Processor, cores, memory and Python."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists() and (found := re.search(r"model name\s*: (.+)", cpuinfo.read_text())):
+        model = found[1]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{model}, {cores} cores, {memory:.0f} GiB, Python {platform.python_version()}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table, the first column left and the others right."""
+    lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
+def replace_part(page: Path, script: str, made: str) -> None:
+    """Puts `made` between `<!-- made by script … -->` and the `<!-- end -->` after it."""
+    marked = re.compile(rf"(<!-- made by {re.escape(script)}[^\n]* -->\n).*?(<!-- end -->)", re.DOTALL)
+    text, parts = marked.subn(lambda part: f"{part[1]}\n{made}\n\n{part[2]}", page.read_text())
+    if parts != 1:
+        raise SystemExit(f"{page} has {parts} parts '<!-- made by {script} … -->': one is needed")
+    page.write_text(text)
+
+
+def own_command() -> str:
+    """How this very program was called, for a page."""
+    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    print(json.dumps(vars(measured(sys.argv[1:]))))
