@@ -42,13 +42,22 @@ with duckdb.connect("loaded.duckdb", read_only=True) as connection:
 
 @dataclass
 class Result:
-    """What the runs of a tool at a size cost, by phase and repeat; `wrong` is how the rows differ, or why it failed."""
+    """What the runs of a tool at a size cost, by phase and repeat.
+
+    `wrong` is how the rows differ that were loaded, `failure` why there are no more runs.
+    """
 
     costs: dict[str, list[Cost]] = field(default_factory=lambda: {phase: [] for phase in PHASES})
     requests: dict[str, int] = field(default_factory=dict)
     fetching: dict[str, list[float]] = field(default_factory=lambda: {phase: [] for phase in PHASES})
     written: list[int] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
+    wrong: dict[str, list[str]] = field(default_factory=dict)
+    failure: str = ""
+
+    def verdict(self) -> str:
+        """Empty where all is well."""
+        different = [f"{phase}: {', '.join(wrong)}" for phase, wrong in self.wrong.items()]
+        return "; ".join([*different, *filter(None, [self.failure])])
 
     def seconds(self, phase: str) -> float:
         """The median; not a number where there was no run."""
@@ -82,7 +91,7 @@ class Contender:
         try:
             cost = run(command, self.folder, self.tool.settings)
         except CommandFailed as error:
-            self.result.wrong.append(f"{phase} failed: {error}")
+            self.result.failure = f"{phase} failed: {error}"
             return
         self.result.costs[phase].append(cost)
         self.result.requests[phase], seconds = server.asked()
@@ -103,7 +112,8 @@ class Contender:
             with_agent = self._select(self.tool.with_agent, NEW_AGENT.format(served.changes))
             if with_agent != [[served.row(NUMBERS, 0)["id"]]]:
                 wrong.append(f"the new agent is on {len(with_agent)} numbers instead of on one")
-        self.result.wrong += [f"{phase}: {difference}" for difference in wrong]
+        if wrong:
+            self.result.wrong[phase] = wrong
 
     def stamps(self) -> list[dict[str, int]]:
         """How many rows of each table have which stamp."""
@@ -145,7 +155,7 @@ def main() -> None:
 
 
 def compare(size: int, programs: Mapping[str, Path], repeats: int) -> dict[str, Result]:
-    """Every tool at one size. One that failed or loaded other rows is run no more."""
+    """Every tool at one size. One that failed is run no more."""
     contenders = {name: Contender(TOOLS[name], programs[name]) for name in programs}
     served = Listings(size)
     with api(size, page_size(size), LATENCY_MS.get(size, 0)) as server:
@@ -158,7 +168,7 @@ def compare(size: int, programs: Mapping[str, Path], repeats: int) -> dict[str, 
                         server.change()
                         served.change()
                     for name, contender in contenders.items():
-                        if not contender.result.wrong:
+                        if not contender.result.failure:
                             print(f"{size:,} numbers, {repeat + 1} of {repeats}, {phase}: {name}", file=sys.stderr)
                             one_run(contender, phase, server, served)
     return {name: contender.result for name, contender in contenders.items()}
@@ -167,9 +177,10 @@ def compare(size: int, programs: Mapping[str, Path], repeats: int) -> dict[str, 
 def one_run(contender: Contender, phase: str, server: Api, served: Listings) -> None:
     before = contender.stamps() if phase == CHANGED else []
     contender.run(phase, server, page_size(served.sizes[NUMBERS]))
-    if not contender.result.wrong:
-        contender.check(phase, served)
-    if before and not contender.result.wrong:
+    if contender.result.failure:
+        return
+    contender.check(phase, served)
+    if before:
         contender.count_written(before)
 
 
@@ -205,7 +216,7 @@ def page(results: Mapping[int, Mapping[str, Result]], installed: Mapping[str, st
         parts += [
             f"### {size:,} numbers, {page_size(size):,} rows a page, {latency} ms a request",
             size_table(by_tool),
-            *(f"{name}: {'; '.join(result.wrong)}" for name, result in by_tool.items() if result.wrong),
+            *(f"{name}: {result.verdict()}." for name, result in by_tool.items() if result.verdict()),
         ]
     parts += ["### Versions", "\n".join(f"- {name}: {version}" for name, version in installed.items())]
     return "\n\n".join(parts)
@@ -226,7 +237,7 @@ def size_table(by_tool: Mapping[str, Result]) -> str:
             slashed((result.requests.get(phase, math.nan) for phase in PHASES), 0),
             figure(result.fetching_seconds(SAME)),
             " + ".join(f"{rows:,}" for rows in result.written) or "–",
-            "**no**" if result.wrong else "yes",
+            "**no**" if result.verdict() else "yes",
         ]
         for name, result in by_tool.items()
     ]

@@ -30,6 +30,7 @@ KEPT_BYTES = 300_000_000
 CHANGED_NUMBERS = 10
 NUMBERS_A_REQUEST = 10
 TEMPLATES = 1_000
+STATES = ("pending", "approved", "rejected", "cancelled")
 FOUNDED = date(2026, 3, 1)
 NEW_AGENT = "a0000000-0000-4000-8000-{:012}"
 """The id of who is on the first of the changed numbers after that many changes."""
@@ -82,7 +83,7 @@ class Listings:
         request |= {"id": scattered_id(-1 - position), "phone_number_id": number["id"]}
         request["phone_number"] = number["number"]
         if self.changes and position == 0:
-            request["status"] = "approved" if self.changes % 2 else "rejected"
+            request["status"] = STATES[(STATES.index(request["status"]) + self.changes) % len(STATES)]
         return request
 
 
