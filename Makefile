@@ -14,7 +14,7 @@ PARTS_bigquery := 'bqemulator>=1.4,<1.5' duckdb==1.5.5 duckdb-extensions duckdb-
 SELECT_ducklake := -k "released_number or lost_working or carry_their_environment or every_view or each_kind"
 SELECT_bigquery := $(SELECT_ducklake)
 
-.PHONY: help run test warehouses lint docs clean
+.PHONY: help run test warehouses bench lint docs clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -33,6 +33,10 @@ warehouses: $(WAREHOUSES:%=warehouse-%)  ## the essential tests on four more des
 
 warehouse-%: .venv-%/installed
 	.venv-$*/bin/pytest -n 2 -q --destinations $* -m essential $(SELECT_$*)
+
+bench: .venv/installed  ## measure against what else one would run, and how cost grows (two hours; docs/performance.md)
+	$(BIN)/python benchmarks/compare.py --markdown docs/performance.md
+	$(BIN)/python benchmarks/growth.py --markdown docs/performance.md --plot docs/growth.svg
 
 lint: .venv/installed  ## lint and types
 	$(BIN)/ruff format --check .

@@ -26,12 +26,10 @@ from typing import Any
 
 from measure import Api, CommandFailed, Cost, api, machine, own_command, replace_part, run, table
 from server import NEW_AGENT, NUMBERS, REQUESTS, Listings
-from tools import CONCURRENCY, DLT_WITH_CURSOR, DLT_WITHOUT_CURSOR, TOOLS, Tool, programs_of, versions
+from tools import CONCURRENCY, DLT_WITH_CURSOR, DLT_WITHOUT_CURSOR, TOOLS, Tool, page_size, programs_of, versions
 
 PHASES = FIRST, SAME, CHANGED = ("first load", "no change", "ten changes")
 LATENCY_MS = {10_000: 50}
-LARGE = 50_000
-"""From here on pages are of 5,000 rows, or it would be the server that is measured."""
 TABLES = ("phone_numbers", "release_requests")
 SELECT = """
 import duckdb, json, sys
@@ -184,10 +182,6 @@ def one_run(contender: Contender, phase: str, server: Api, served: Listings) -> 
         contender.count_written(before)
 
 
-def page_size(size: int) -> int:
-    return 5000 if size >= LARGE else 100
-
-
 def amount(value: Any) -> Decimal | None:
     return None if value is None else round(Decimal(value), 4)
 
@@ -218,7 +212,8 @@ def page(results: Mapping[int, Mapping[str, Result]], installed: Mapping[str, st
             size_table(by_tool),
             *(f"{name}: {result.verdict()}." for name, result in by_tool.items() if result.verdict()),
         ]
-    parts += ["### Versions", "\n".join(f"- {name}: {version}" for name, version in installed.items())]
+    same = {version: [name for name in installed if installed[name] == version] for version in installed.values()}
+    parts += ["### Versions", "\n".join(f"- {', '.join(names)}: {version}" for version, names in same.items())]
     return "\n\n".join(parts)
 
 

@@ -9,8 +9,10 @@ import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_RUN = 1200
+"""Seconds; what takes longer is killed."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,11 @@ def run(command: Sequence[str], folder: Path, settings: Mapping[str, str]) -> Co
 def measured(command: Sequence[str]) -> Cost:
     """Runs `command` from this very process; its output goes to stderr."""
     started = time.monotonic()
-    child = subprocess.Popen(command, stdout=sys.stderr, stdin=subprocess.DEVNULL)
+    child = subprocess.Popen(command, stdout=sys.stderr, stdin=subprocess.DEVNULL, start_new_session=True)
+    too_long = threading.Timer(LONGEST_RUN, os.killpg, (child.pid, signal.SIGKILL))
+    too_long.start()
     _, status, used = os.wait4(child.pid, 0)
+    too_long.cancel()
     child.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.monotonic() - started
     if child.returncode:

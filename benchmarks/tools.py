@@ -19,6 +19,9 @@ RUNNERS = ROOT / "benchmarks/runners"
 CONCURRENCY = 4
 """Pages side by side: what talkover does unless told otherwise, and the floor with threads."""
 
+LARGE = 50_000
+"""From here on pages are of 5,000 rows: with 100 it would be the server that is measured."""
+
 Command = Callable[[Path, str, int, Path], Sequence[str]]
 """Makes a command line of the folder of programs, the base URL, the page size and the folder to work in."""
 
@@ -137,6 +140,10 @@ TOOLS = {
 }
 DLT_WITHOUT_CURSOR = ("dlt", "dlt-jsonl", "dlt-parquet")
 DLT_WITH_CURSOR = ("dlt-cursor", "dlt-parquet-cursor")
+
+
+def page_size(numbers: int) -> int:
+    return 5000 if numbers >= LARGE else 100
 
 
 def programs_of(tool: Tool) -> Path:

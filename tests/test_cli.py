@@ -291,16 +291,6 @@ def test_flags_reach_the_run(configured: Sandbox, account: Account, connector: C
     assert len(connector.rows("phone_numbers")) == 1
 
 
-def test_help_answers_without_importing_dlt() -> None:
-    check = (
-        "import sys, contextlib; from talkover.cli import main\n"
-        "with contextlib.suppress(SystemExit): main(['load', '--help'])\n"
-        "print('dlt' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "False"
-
-
 def test_an_empty_folder_is_enough_and_sends_no_telemetry(configured: Sandbox, workspace: Path) -> None:
     """Nothing of the shipped .dlt/config.toml is here."""
     environment = {name: value for name, value in os.environ.items() if name != "RUNTIME__DLTHUB_TELEMETRY"}

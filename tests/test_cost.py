@@ -1,0 +1,108 @@
+"""What a run costs, without a clock: requests, rows written and imports. Seconds are for benchmarks/."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from talkover.sandbox import Account, Sandbox
+
+from .conftest import TABLES, TODAY, Connect, Connector
+
+PER_PAGE = 100
+TEN = 10
+
+RUN = """
+import sys
+from talkover.cli import main
+try:
+    code = main(sys.argv[1:])
+except SystemExit as end:
+    code = end.code
+print(*sys.modules, file=sys.stderr)
+sys.exit(code)
+"""
+HEAVY = {"dlt", "duckdb", "numpy", "orjson", "pandas", "pyarrow", "pydantic", "requests", "sqlglot", "tenacity"}
+ONLY_FOR_REPORTS = {
+    "IPython",
+    "ipykernel",
+    "jinja2",
+    "jupyter_client",
+    "markdown_it",
+    "matplotlib",
+    "nbclient",
+    "nbformat",
+}
+"""Not pandas, numpy and pyarrow: DuckDB itself imports them with the first value that is bound to a statement."""
+OF_OTHER_COMMANDS = {"talkover.analysis", "talkover.charts", "talkover.check", "talkover.report", "talkover.sandbox"}
+
+
+@pytest.fixture
+def large() -> Account:
+    """1,000 numbers: ten pages of the largest size."""
+    return Account(size=1000, founded=TODAY)
+
+
+def test_a_run_asks_for_every_page_once_and_for_nothing_else(large: Account, connect: Connect) -> None:
+    pages = math.ceil(len(large.numbers) / PER_PAGE) + math.ceil(len(large.requests) / PER_PAGE)
+    with Sandbox(large) as sandbox:
+        connector = connect(sandbox)
+        for _ in ("first load", "no change"):
+            sandbox.seen.clear()
+            assert connector.load().requests == pages
+            assert len({(request.endpoint, request.query["page"]) for request in sandbox.seen}) == pages
+            assert len(sandbox.seen) == pages
+
+
+def test_a_run_writes_only_rows_that_changed(account: Account, sandbox: Sandbox, connector: Connector) -> None:
+    connector.load()
+    assert written(connector) == {table: len(connector.rows(table)) for table in [*TABLES, "load_runs"]}
+
+    connector.load()
+    assert written(connector) == dict.fromkeys(TABLES, 0) | {"load_runs": 1}
+
+    for number in [number for number in account.numbers.values() if len(number["agents"] or []) == 1][:TEN]:
+        number["current_price"] = 99.5
+        number["agents"] = [number["agents"][0] | {"name": "Nora"}]
+    for request in list(account.requests.values())[:2]:
+        request["reason"] = "Another reason than before"
+    connector.load()
+    of_requests = {"release_requests": 2, "release_request_changes": 2}
+    assert written(connector) == dict.fromkeys(TABLES, TEN) | of_requests | {"load_runs": 1}
+
+
+def written(connector: Connector) -> dict[str, int]:
+    """How many rows of each table the newest load wrote."""
+    with connector.pipeline().sql_client() as client:
+        newest = max(row[0] for row in client.execute_sql("select _dlt_load_id from load_runs") or [])
+        return {
+            table: sum(row[0] == newest for row in client.execute_sql(f"select _dlt_load_id from {table}") or [])
+            for table in [*TABLES, "load_runs"]
+        }
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["load", "--help"], ["--version"]])
+def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
+    assert imported(arguments) & HEAVY == set()
+
+
+def test_a_load_without_changes_imports_nothing_of_reports(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, workspace: Path
+) -> None:
+    monkeypatch.setenv("TALKOVER_TOKEN", sandbox.token)
+    monkeypatch.setenv("SOURCES__TALKOVER__BASE_URL", sandbox.base_url)
+    imported(["load"])
+    assert imported(["load"]) & (ONLY_FOR_REPORTS | OF_OTHER_COMMANDS) == set()
+
+
+def imported(arguments: Sequence[str]) -> set[str]:
+    """The modules that a cold process has imported when the command ends."""
+    command = [sys.executable, "-c", RUN, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.splitlines()[-1].split())
