@@ -66,6 +66,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="duckdb,postgres",
         help=f"where the tests that load run, of {', '.join(WAREHOUSES)} (default: %(default)s)",
     )
+    parser.addoption("--fault-cells", type=int, default=45, help="how many cells of the fault matrix are played")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,0 +1,200 @@
+"""Every fault at every place, alone and in pairs: a run loads the truth or says why not, and the next one is right.
+
+The suite plays a sample; docs/reliability.md has the command that plays everything and writes the counts there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from random import Random
+
+import pytest
+import tenacity
+
+from talkover import TalkoverError
+from talkover.client import PHONE_NUMBERS, RELEASE_REQUESTS
+from talkover.sandbox import FAULTS, Account, Fault, Sandbox
+
+from .conftest import TODAY, Connector, at
+from .model import Model, Table, tables_in
+from .test_load import change_much
+
+DRIFTS = ("shrinking", "growing", "swapping")
+PAGES = {1: "first page", 2: "middle page", 3: "last page"}
+FOUNDED, FIRST, SECOND = at("2026-03-13T00:00:00"), at("2026-03-14T00:00:00"), at("2026-03-15T00:00:00")
+PAGE_SIZE = 3
+STAYS = 99
+TWO = "two in a row"
+Counts = Counter[tuple[str, str]]
+RELIABILITY = Path(__file__).parent.parent / "docs/reliability.md"
+MATRIX_PART = re.compile(r"(<!-- faults: .*? -->\n).*(<!-- end of faults -->)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The faults that strike one page one after the other, each `times` often, in a first or in a later run."""
+
+    faults: tuple[str, ...]
+    endpoint: str
+    page: int
+    is_first_run: bool
+    times: int = 1
+
+    def __str__(self) -> str:
+        kinds = " then ".join(self.faults) + (" that stays" if self.times == STAYS else "")
+        run = "first run" if self.is_first_run else "later run"
+        return f"{kinds}, {self.endpoint}, {PAGES[self.page]}, {run}"
+
+
+DOES_NOT_PASS = ("400", "401", "401-expired", "403", "404", "success-false", "no-data", "null-data")
+"""Never asked again, so that nothing can come after them."""
+
+PLACES = list(product((PHONE_NUMBERS, RELEASE_REQUESTS), PAGES, (True, False)))
+ALONE = [
+    Cell((kind,), *place, times)
+    for kind in FAULTS
+    for times in ((1,) if kind in DOES_NOT_PASS else (1, STAYS))
+    for place in PLACES
+]
+IN_A_ROW = list(product([kind for kind in FAULTS if kind not in DOES_NOT_PASS], FAULTS))
+PAIRS = [Cell(kinds, *PLACES[n % len(PLACES)]) for n, kinds in enumerate(IN_A_ROW)]
+SAMPLE = [
+    *(
+        Cell((kind,), *PLACES[5 * n % len(PLACES)], STAYS if n % 2 and kind not in DOES_NOT_PASS else 1)
+        for n, kind in enumerate(FAULTS)
+    ),
+    *PAIRS[::25],
+]
+MATRIX = list(dict.fromkeys(SAMPLE + ALONE + Random(1).sample(PAIRS, len(PAIRS))))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "cell" in metafunc.fixturenames:
+        metafunc.parametrize("cell", MATRIX[: metafunc.config.getoption("--fault-cells")], ids=str)
+
+
+def account_of_three_pages() -> Account:
+    """Of each endpoint: 8 rows, three a page."""
+    account = Account(seed=3, size=8, founded=TODAY)
+    some = next(iter(account.requests.values()))
+    while len(account.requests) < 8:
+        id = f"request-{len(account.requests)}"
+        account.requests[id] = some | {"id": id, "status": "pending"}
+    return account
+
+
+def load(connector: Connector, day: object) -> None:
+    # One page after the other, so that a list that moves does so between two pages.
+    connector.load(per_page=PAGE_SIZE, max_concurrent_requests=1, observed_at=day)
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.5")
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "3")
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_RETRY_DELAY", "1")
+    monkeypatch.setattr("talkover.client.wait_fixed", lambda _seconds: tenacity.wait_none())
+    monkeypatch.setattr("talkover.load.create_views", lambda _pipeline: {})  # they do not depend on the API
+
+
+@dataclass
+class Start:
+    """What a cell begins with: an account, what the tables hold, and the folder that holds them."""
+
+    account: Account
+    model: Model
+    folder: Path
+
+
+@pytest.fixture(scope="session")
+def loaded_before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first later run keeps its files for the others: a copy is faster than a load."""
+    return tmp_path_factory.mktemp("loaded") / "files"
+
+
+@pytest.fixture
+def start(cell: Cell, workspace: Path, loaded_before: Path) -> Start:
+    account = account_of_three_pages()
+    if cell.is_first_run:
+        return Start(account, Model(), workspace)
+    model = Model().load(account, FOUNDED)
+    files = ("talkover_pipeline.duckdb", "dlt")
+    if not loaded_before.exists():
+        with Sandbox(account) as sandbox:
+            load(Connector(sandbox), FOUNDED)
+        loaded_before.mkdir()
+        shutil.copy(files[0], loaded_before)
+    shutil.copy(loaded_before / files[0], workspace)
+    change_much(account)
+    return Start(account, model, workspace)
+
+
+@pytest.fixture(scope="session")
+def counts(request: pytest.FixtureRequest) -> Iterator[Counts]:
+    """How many cells of which fault ended how; written into the documentation after the last."""
+    counted: Counts = Counter()
+    yield counted
+    if "UPDATE_DOCS" in os.environ:
+        text = RELIABILITY.read_text()
+        RELIABILITY.write_text(MATRIX_PART.sub(lambda part: part[1] + table_of(counted) + part[2], text))
+
+
+def table_of(counted: Counts) -> str:
+    lines = ["| fault | cells | loaded the truth | refused, nothing lost |", "| --- | --- | --- | --- |"]
+    for name in (*FAULTS, TWO, "all"):
+        loaded, refused = (
+            sum(count for (kind, ending), count in counted.items() if ending == end and name in (kind, "all"))
+            for end in ("loaded", "refused")
+        )
+        lines.append(f"| {name} | {loaded + refused} | {loaded} | {refused} |")
+    return "\n" + "\n".join(lines) + "\n\n"
+
+
+def test_a_run_loads_the_truth_or_says_why_not(cell: Cell, start: Start, counts: Counts) -> None:
+    account, before = start.account, start.model
+    numbers_before = dict(account.numbers)
+    with Sandbox(account) as sandbox:
+        connector = Connector(sandbox)
+        sandbox.faults = [Fault(kind, cell.endpoint, cell.page, cell.times) for kind in cell.faults]
+        outcome = run(connector)
+        found = tables_in() if Path("talkover_pipeline.duckdb").exists() else Model().tables
+        if outcome == "refused":
+            assert found == before.tables
+        elif account.numbers == numbers_before:
+            assert found == before.load(account, FIRST).tables
+        else:
+            assert_moving_list_is_held(found, numbers_before, account.numbers)
+        sandbox.faults = []
+        load(connector, SECOND)
+        found_after = tables_in()
+        assert found_after == Model(found).load(account, SECOND).tables
+        assert Model(found_after).held("phone_number_changes").keys() == account.numbers.keys()
+    counts[cell.faults[0] if len(cell.faults) == 1 else TWO, outcome] += 1
+
+
+def run(connector: Connector) -> str:
+    """How the run under faults ends; anything but these two is a failure."""
+    try:
+        load(connector, FIRST)
+    except TalkoverError as error:
+        return "refused" if error.exit_code else "refused with exit code 0"
+    return "loaded"
+
+
+def assert_moving_list_is_held(found: dict[str, Table], before: Table, after: Table) -> None:
+    """No single moment was read; but what was held all the time is there, and nothing that never was."""
+    for held in (found["phone_numbers"].keys(), Model(found).held("phone_number_changes").keys()):
+        assert before.keys() & after.keys() <= held, "a number is lost"
+        assert held <= before.keys() | after.keys(), "a number is there that never was"
+
+
+def test_the_sample_has_every_fault_and_every_place() -> None:
+    assert {cell.faults[0] for cell in SAMPLE} == set(FAULTS)
+    assert {(cell.endpoint, cell.page, cell.is_first_run) for cell in SAMPLE} == set(PLACES)
