@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
@@ -482,6 +483,22 @@ def test_two_new_fields_that_would_share_a_column_are_refused(account: Account, 
         connector.load()
 
 
+def test_hundreds_of_new_fields_are_refused_before_a_table_gets_them(account: Account, connector: Connector) -> None:
+    first(account).update({f"field {n}": n for n in range(501)})
+    with pytest.raises(InvalidRow, match="more than 500 fields that no page of the API documents"):
+        connector.load()
+    assert connector.rows("phone_numbers") == []
+
+
+def test_many_agents_on_one_number_are_loaded_in_time(account: Account, connector: Connector) -> None:
+    """Their rows were looked up in a way that took hours for 100,000."""
+    first(account)["agents"] = [{"id": f"agent-{n}", "name": "A"} for n in range(20_000)]
+    started = time.monotonic()
+    connector.load()
+    assert time.monotonic() - started < 60
+    assert len(connector.rows("phone_number_agents")) > 20_000
+
+
 # Bad rows.
 
 
@@ -496,6 +513,7 @@ def test_two_new_fields_that_would_share_a_column_are_refused(account: Account, 
             "current_price has more than 4 digits after the point, but is 1.23456",
             id="places",
         ),
+        pytest.param({"days_until_monthly_renewal": "1e999999999"}, "is more than a million days", id="endless days"),
         pytest.param({"has_sms": "yes"}, "has_sms must be true or false, but is 'yes'", id="boolean"),
         pytest.param({"renewal_date": "2026-02-30"}, "renewal_date .* but is '2026-02-30'", id="impossible date"),
         pytest.param(

@@ -103,12 +103,13 @@ def _read_days(value: Any) -> int:
     if type(value) not in (int, str, Decimal):
         raise ValueError("must be a number of days")
     try:
-        days = int(Decimal(value))
-    except (InvalidOperation, ValueError, OverflowError):
+        days = Decimal(value)
+        is_too_many = not -1_000_000 <= days <= 1_000_000
+    except InvalidOperation:
         raise ValueError("must be a number of days") from None
-    if abs(days) > 1_000_000:
-        raise ValueError("is more than a million days")
-    return days
+    if is_too_many:
+        raise ValueError("is more than a million days")  # never made an int: 1e999999999 would take hours
+    return int(days)
 
 
 def _read_iso(value: Any) -> str:

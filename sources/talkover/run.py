@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -34,6 +34,8 @@ NUMBER_TABLES: tuple[TableName, ...] = ("phone_numbers", "phone_number_agents", 
 REQUEST_TABLES: tuple[TableName, ...] = ("release_requests", "release_request_changes")
 CHANGE_LOGS: tuple[TableName, ...] = ("phone_number_changes", "release_request_changes")
 ROWS_A_BATCH = 5_000
+MAX_NEW_FIELDS = 500
+"""Of a listing: no API grows so many, and a table in PostgreSQL may have 1,600 columns."""
 CLOCK_TOLERANCE = timedelta(days=1)
 NEVER = datetime.min.replace(tzinfo=timezone.utc)
 
@@ -116,6 +118,7 @@ class Run:
         self.changes = cache(self._compare)
         self._current = cache(self._memory.current)
         self._log = cache(self._read_log)
+        self._agents_of = lru_cache(maxsize=1)(self._agents_by_id)  # those of one number come in a row
         self._refuse_the_future()
         self._refuse_the_past(self._memory.last_observed(clients))
 
@@ -158,13 +161,15 @@ class Run:
 
     def _agent_row(self, number_id: str, agent_id: str) -> Json:
         seen = self._numbers.rows[number_id]
-        agent = {agent["id"]: agent for agent in seen.row()["agents"]}[agent_id]
-        row = {f"agent_{name}": value for name, value in agent.items()}
+        row = {f"agent_{name}": value for name, value in self._agents_of(number_id)[agent_id].items()}
         return self._agent_names.of(row, number_id) | {
             "phone_number_id": number_id,
             "environment_key": seen.environment_key,
             "row_fingerprint": seen.agent_marks[agent_id],
         }
+
+    def _agents_by_id(self, number_id: str) -> dict[str, Json]:
+        return {agent["id"]: agent for agent in self._numbers.rows[number_id].row()["agents"]}
 
     def _removed_rows(self, table: TableName, keys: Sequence[Any]) -> list[Json]:
         if table == "phone_number_agents":
@@ -391,6 +396,11 @@ class ColumnNames:
         named: Json = {}
         for name, value in row.items():
             column = name if name in self._documented else self._column(name)
+            if self._column.cache_info().currsize > MAX_NEW_FIELDS:
+                raise InvalidRow(
+                    f"{self._where}: id {id!r}: more than {MAX_NEW_FIELDS} fields that no page of the API documents. "
+                    "Nothing was loaded; please report this"
+                )
             if column in named or column in OWN_COLUMNS or (column != name and column in self._documented):
                 raise InvalidRow(
                     f"{self._where}: id {id!r}: field {name!r} would share column {column!r} with another. "
