@@ -17,6 +17,7 @@ from talkover import (
     IncompleteListing,
     InvalidRow,
     SuspiciousRemoval,
+    UnexpectedPayload,
     talkover_source,
 )
 from talkover.sandbox import Account, Fault, Sandbox
@@ -483,9 +484,29 @@ def test_two_new_fields_that_would_share_a_column_are_refused(account: Account, 
         connector.load()
 
 
+def test_more_pages_than_rows_are_not_asked_for(account: Account, connector: Connector) -> None:
+    meta = {"current_page": 1, "per_page": 100, "total": 57, "last_page": 90_000}
+    answer = Answer(200, {"data": list(account.numbers.values()), "meta": meta})
+    connector.sandbox.faults = [Fault("answer", "phone-numbers", answer=answer, times=99)]
+    with pytest.raises(UnexpectedPayload, match="90000 pages for 57 rows"):
+        connector.load()
+    assert len(connector.sandbox.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"id": "x" * 9999, "ID": 1}, {"x" * 9999 + "\n": 1, "x" * 9999 + "\t": 1}, {"\x1b[2J\n": "\ud800"}]
+)
+def test_a_hostile_name_does_not_flood_the_error(wrong: Row, account: Account, connector: Connector) -> None:
+    first(account).update(wrong)
+    with pytest.raises(InvalidRow) as caught:
+        connector.load()
+    assert len(str(caught.value)) < 1000
+    assert str(caught.value).isprintable()
+
+
 def test_hundreds_of_new_fields_are_refused_before_a_table_gets_them(account: Account, connector: Connector) -> None:
     first(account).update({f"field {n}": n for n in range(501)})
-    with pytest.raises(InvalidRow, match="more than 500 fields that no page of the API documents"):
+    with pytest.raises(InvalidRow, match="more than 500 fields that are not documented"):
         connector.load()
     assert connector.rows("phone_numbers") == []
 

@@ -217,6 +217,8 @@ def _parse_page(body: Any, read: Read[Row], number: int, per_page: int) -> Page[
         last_page = math.ceil(total / size)
     if last_page is not None and last_page > MAX_PAGES:
         raise UnexpectedPayload(f"meta that tells of {last_page} pages; {MAX_PAGES} are the limit")
+    if last_page is not None and total is not None and last_page > max(total, 1):
+        raise UnexpectedPayload(f"meta that tells of {last_page} pages for {total} rows")
     next_params: Mapping[str, Any] | None = None
     links = body.get("links")
     following = links.get("next") if isinstance(links, dict) else told.get("next_page_url")

@@ -305,16 +305,18 @@ def _invalid_row(rows: Sequence[dict[str, Any]], error: ValidationError, asked: 
     first = misfits[0]
     position, *path = first["loc"]
     row = rows[int(position)]
-    field = ".".join(str(part) for part in path if not str(part).startswith("function-before"))
+    names = [part for part in path if not str(part).startswith("function-before[")]
+    field = ".".join(part if isinstance(part, str) and part.isidentifier() else quote(part) for part in names)[:200]
     what = str(first.get("ctx", {}).get("error") or MEANING.get(first["type"]) or first["msg"])
-    value = "missing" if first["type"] == "missing" else _quote(first["input"])
+    value = "missing" if first["type"] == "missing" else quote(first["input"])
     more = f" (and {len(misfits) - 1} more misfits)" if len(misfits) > 1 else ""
     return InvalidRow(
-        f"{asked}: row {position} of a page, id {_quote(row.get('id'))}: {field} {what}, but is {value}{more}. "
+        f"{asked}: row {position} of a page, id {quote(row.get('id'))}: {field} {what}, but is {value}{more}. "
         "Nothing was loaded. If the API is right, please report this; the next good run loads everything"
     )
 
 
-def _quote(value: Any) -> str:
+def quote(value: Any) -> str:
+    """`value` as an error shows it: short, and on one line of ASCII whatever it holds."""
     text = str(value) if isinstance(value, Decimal) else ascii(value)
     return text if len(text) <= 80 else f"{text[:77]}…"

@@ -25,7 +25,7 @@ from .client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, Listing, TalkoverClie
 from .destinations import refuse_unfit, refuse_unfit_tables
 from .errors import ConfigurationError, IncompleteListing, InvalidRow
 from .memory import Log, Memory
-from .models import COUNTDOWNS, Agent, PhoneNumber, ReleaseRequest, Resource, read_rows
+from .models import COUNTDOWNS, Agent, PhoneNumber, ReleaseRequest, Resource, quote, read_rows
 from .tables import LEDGER_RESOURCES, OWN_COLUMNS, REMOVED, TableName, model_columns
 
 NO_CHANGE = COUNTDOWNS | {"updated_at"}
@@ -398,12 +398,12 @@ class ColumnNames:
             column = name if name in self._documented else self._column(name)
             if self._column.cache_info().currsize > MAX_NEW_FIELDS:
                 raise InvalidRow(
-                    f"{self._where}: id {id!r}: more than {MAX_NEW_FIELDS} fields that no page of the API documents. "
+                    f"{self._where}: id {quote(id)}: more than {MAX_NEW_FIELDS} fields that are not documented. "
                     "Nothing was loaded; please report this"
                 )
             if column in named or column in OWN_COLUMNS or (column != name and column in self._documented):
                 raise InvalidRow(
-                    f"{self._where}: id {id!r}: field {name!r} would share column {column!r} with another. "
+                    f"{self._where}: id {quote(id)}: field {quote(name)} would share column {quote(column)}. "
                     "Nothing was loaded; please report this"
                 )
             named[column] = value
