@@ -66,6 +66,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="duckdb,postgres",
         help=f"where the tests that load run, of {', '.join(WAREHOUSES)} (default: %(default)s)",
     )
+    parser.addoption("--kills", type=int, default=7, help="how often test_load.py kills a run a step and destination")
+    parser.addoption("--lives", type=int, default=6, help="how many random lives test_stateful.py plays")
     parser.addoption("--fault-cells", type=int, default=45, help="how many cells of the fault matrix are played")
 
 

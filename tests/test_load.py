@@ -11,17 +11,19 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import dlt
+import psycopg2
 import pytest
+from dlt.common.runtime.collector_base import Collector
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from talkover import LoadError, RunInProgress, talkover_source
 from talkover.sandbox import Account, Sandbox
 
-from .conftest import TABLES, TODAY, Connector, Row, at
+from .conftest import TABLES, TODAY, Connector, Row, at, in_postgres
 
 DRIVER = """
 import sys
@@ -109,7 +111,10 @@ def play(destination: str, is_first_run: bool, disturb: Callable[[Connector], No
 @pytest.mark.slow
 @pytest.mark.parametrize("is_first_run", [True, False])
 @pytest.mark.parametrize("step", ["Extract", "Normalize", "Load"])
-def test_a_run_killed_at_any_moment_is_made_good_by_the_next(step: str, is_first_run: bool, warehouse: str) -> None:
+def test_a_run_killed_at_any_moment_is_made_good_by_the_next(
+    step: str, is_first_run: bool, warehouse: str, request: pytest.FixtureRequest
+) -> None:
+    kills = request.config.getoption("--kills")
     chance = random.Random(f"{step} {is_first_run}")
     killed = []
 
@@ -121,10 +126,10 @@ def test_a_run_killed_at_any_moment_is_made_good_by_the_next(step: str, is_first
 
     with folder("reference"):
         expected = play(warehouse, is_first_run, lambda _: None)
-    while sum(killed) < 7 and len(killed) < 20:
+    while sum(killed) < kills and len(killed) < 3 * kills:
         with folder(f"killed_{len(killed)}"):
             assert play(warehouse, is_first_run, kill) == expected
-    assert sum(killed) == 7, "the kills came after the end"
+    assert sum(killed) == kills, "the kills came after the end"
 
 
 @pytest.mark.essential
@@ -230,6 +235,70 @@ def test_a_database_file_that_another_program_holds_is_named(sandbox: Sandbox) -
         holder.kill()
     connector.load()
     assert connector.state() == before
+
+
+def test_a_full_disk_is_named_and_nothing_is_lost(sandbox: Sandbox, account: Account) -> None:
+    connector = Connector(sandbox)
+    connector.load()
+    before = connector.state()
+    change_much(account)
+    environment = os.environ | {"TALKOVER_TOKEN": sandbox.token, "SOURCES__TALKOVER__BASE_URL": sandbox.base_url}
+    for kibibytes in (2, 24):  # less than the database has would tear its blocks, which no full disk does
+        command = f"ulimit -f {kibibytes} && exec {sys.executable} -m talkover load --destination duckdb"
+        bounded = ["bash", "-c", command]
+        done = subprocess.run(bounded, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+        assert "File too large" in done.stderr
+        assert connector.state() == before
+    connector.load()
+    assert set(connector.by_id()) == set(account.numbers)
+
+
+class Disturbing(Collector):
+    """Does something when a step of the run begins."""
+
+    def __init__(self, step: str, disturb: Callable[[], None]) -> None:
+        super().__init__()
+        self._disturb = {step: disturb}
+
+    def _start(self, step: str) -> None:
+        self._disturb.pop(step.split(maxsplit=1)[0], lambda: None)()
+
+    def update(self, name: str, *_: object, **__: object) -> None:
+        """Nothing is shown."""
+
+    def _stop(self) -> None:
+        """Nothing is shown."""
+
+
+@pytest.mark.parametrize("step", ["Extract", "Normalize", "Load"])
+def test_a_database_that_goes_away_in_the_middle_costs_nothing(
+    step: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, postgres_server: str
+) -> None:
+    if "postgres" not in request.config.getoption("--destinations"):
+        pytest.skip("PostgreSQL is left out")
+    in_postgres(request, monkeypatch)
+    database = os.environ["DESTINATION__POSTGRES__CREDENTIALS"].rpartition("/")[2]
+
+    def allow_connections(is_allowed: bool) -> None:
+        with closing(psycopg2.connect(postgres_server)) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            cursor.execute(f"alter database {database} allow_connections {is_allowed}")
+            if not is_allowed:
+                cursor.execute(f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}'")
+
+    def disturb(connector: Connector) -> None:
+        before = connector.state()
+        with pytest.raises(LoadError):
+            connector.load(
+                progress=Disturbing(step, lambda: allow_connections(False)), observed_at=at("2026-03-15T00:00:00")
+            )
+        allow_connections(True)
+        assert connector.state() == before
+
+    with folder("reference"):
+        expected = play("duckdb", False, lambda _: None)
+    assert play("postgres", False, disturb) == expected
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:

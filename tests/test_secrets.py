@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from talkover import InvalidRow, load_account
+from talkover.sandbox import FAULTS as EVERY_KIND
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import Answer
 
@@ -69,3 +71,51 @@ def test_the_token_is_in_no_output_log_or_file(place: str, fault: str, workspace
     holders = search(workspace, TOKEN.encode())
     assert holders == ([".dlt/secrets.toml"] if place == "secrets.toml" else [])
     assert search(workspace, b"phone"), "the search finds what is there"
+
+
+EVERY_FAULT = """
+import os
+from talkover.cli import main
+from talkover.sandbox import FAULTS, Account, Fault, Sandbox
+
+with Sandbox({os.environ["TALKOVER_TOKEN"]: Account(size=9)}) as sandbox:
+    os.environ["SOURCES__TALKOVER__BASE_URL"] = sandbox.base_url
+    for kind in FAULTS:
+        sandbox.faults = [Fault(kind, times=99)]
+        print(kind, main(["load", "--debug"]), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_the_token_is_in_no_output_log_or_file_under_any_fault(workspace: Path) -> None:
+    environment = dict(os.environ) | {
+        "TALKOVER_TOKEN": TOKEN,
+        "RUNTIME__LOG_LEVEL": "DEBUG",
+        "RUNTIME__REQUEST_MAX_ATTEMPTS": "2",
+        "RUNTIME__REQUEST_MAX_RETRY_DELAY": "1",
+        "RUNTIME__REQUEST_TIMEOUT": "0.5",
+        "SOURCES__TALKOVER__PER_PAGE": "4",
+    }
+    command = [sys.executable, "-c", EVERY_FAULT]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=300, check=True)
+    ended = dict(line.rsplit(" ", 1) for line in done.stdout.decode().splitlines() if line.count(" ") == 1)
+    assert set(EVERY_KIND) <= set(ended)
+    assert ended["401"] == ended["500"] == ended["wrong-total"] == "1"
+    assert TOKEN.encode() not in done.stdout + done.stderr
+    assert search(workspace, TOKEN.encode()) == []
+
+
+def test_an_error_quotes_no_more_of_a_row_than_its_id_and_the_field_that_is_wrong(workspace: Path) -> None:
+    account = Account(size=9, founded=TODAY)
+    private = "Maria Silva, +351 912 345 678"
+    for number in account.numbers.values():
+        number |= {"formatted_number": private, "agents": [{"id": "a", "name": private}], "note": private}
+    for wrong in ({"current_price": "free"}, {"agents": [{"name": private}]}, {"noteName": 1, "note_name": private}):
+        good = dict(first := next(iter(account.numbers.values())))
+        first.update(wrong)
+        with Sandbox({TOKEN: account}) as sandbox:
+            with pytest.raises(InvalidRow) as caught:
+                load_account(destination="duckdb", api_token=TOKEN, base_url=sandbox.base_url)
+            assert "Maria" not in str(caught.value)
+        first.clear()
+        first.update(good)

@@ -316,3 +316,24 @@ def test_only_gets_to_the_two_endpoints_are_sent(connector: Connector) -> None:
         ("GET", "phone-numbers"),
         ("GET", "phone-numbers/release-requests"),
     }
+
+
+@pytest.mark.parametrize("kind", ["500", "429-bare", "wrong-total", "drop"])
+def test_the_summary_counts_every_request_that_was_sent(kind: str, connector: Connector) -> None:
+    connector.sandbox.faults = [Fault(kind, page=2)]
+    summary = connector.load(per_page=20)
+    assert summary.requests == len(connector.sandbox.seen) > 7
+
+
+def test_the_pace_stays_within_what_the_headers_allow() -> None:
+    """The server refuses nothing, because nothing is asked before its window allows it."""
+    limit = RateLimit(5, 1.0)
+    with Sandbox(Account(size=230, founded=TODAY), rate_limit=limit) as sandbox:
+        answers: list[int] = []
+        plain = sandbox.answer
+        sandbox.answer = lambda request: (answer := plain(request), answers.append(answer[0].status))[0]  # type: ignore[method-assign]
+        started = time.monotonic()
+        Connector(sandbox).load(per_page=20, max_concurrent_requests=8)
+        seconds = time.monotonic() - started
+    assert set(answers) == {200}
+    assert len(answers) <= limit.requests * (seconds / limit.seconds + 1)
