@@ -170,7 +170,8 @@ def test_a_run_loads_the_truth_or_says_why_not(cell: Cell, start: Start, counts:
         elif account.numbers == numbers_before:
             assert found == before.load(account, FIRST).tables
         else:
-            assert_moving_list_is_held(found, numbers_before, account.numbers)
+            known = before.tables["phone_numbers"]
+            assert_moving_list_is_held(found, known, numbers_before, account.numbers)
         sandbox.faults = []
         load(connector, SECOND)
         found_after = tables_in()
@@ -188,10 +189,14 @@ def run(connector: Connector) -> str:
     return "loaded"
 
 
-def assert_moving_list_is_held(found: dict[str, Table], before: Table, after: Table) -> None:
-    """No single moment was read; but what was held all the time is there, and nothing that never was."""
+def assert_moving_list_is_held(found: dict[str, Table], known: Table, before: Table, after: Table) -> None:
+    """No single moment was read; but what was held all the time is there, and nothing that never was.
+
+    Only of numbers that no run has seen yet one may be hidden until the next run: to read every list with new numbers
+    twice would double the requests.
+    """
     for held in (found["phone_numbers"].keys(), Model(found).held("phone_number_changes").keys()):
-        assert before.keys() & after.keys() <= held, "a number is lost"
+        assert known.keys() & before.keys() & after.keys() <= held, "a number is lost"
         assert held <= before.keys() | after.keys(), "a number is there that never was"
 
 
