@@ -66,7 +66,9 @@ def main() -> None:
 def grow(numbers: int, settings: Mapping[str, str], repeats: int) -> Growth:
     """Both runs at one size, in fresh folders each time."""
     tool, programs, per_page = TOOLS["talkover"], Path(sys.executable).parent, page_size(numbers)
-    firsts, sames, file_bytes = [], [], 0
+    firsts: list[Cost] = []
+    sames: list[Cost] = []
+    file_bytes = 0
     with api(numbers, per_page, latency_ms=0) as server:
         for repeat in range(repeats):
             with tempfile.TemporaryDirectory(prefix="talkover-growth-") as place:

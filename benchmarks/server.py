@@ -25,8 +25,8 @@ from talkover.sandbox import Account
 PREFIX = "/api/v1/"
 NUMBERS, REQUESTS = "phone-numbers", "phone-numbers/release-requests"
 LARGEST_PAGE = 5_000
-KEPT_BYTES = 300_000_000
-"""Pages are kept in memory up to this much, some 400,000 numbers; above it they are made for each request."""
+KEPT_BYTES = 1_000_000_000
+"""Pages are kept in memory up to this much, some 1,300,000 numbers; above it they are made for each request."""
 CHANGED_NUMBERS = 10
 NUMBERS_A_REQUEST = 10
 TEMPLATES = 1_000

@@ -149,7 +149,7 @@ def page_size(numbers: int) -> int:
 def programs_of(tool: Tool) -> Path:
     """The programs of its environment, which is made on first use; tools of the same packages share one."""
     first = next(name for name, other in TOOLS.items() if other.packages == tool.packages)
-    return environment(f"bench-{first}", *tool.packages)
+    return environment(f"bench-{first}", "--compile-bytecode", *tool.packages)  # or the first run of all would do it
 
 
 def versions(tool: Tool, programs: Path) -> str:
