@@ -23,7 +23,8 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from talkover import LoadError, RunInProgress, talkover_source
 from talkover.sandbox import Account, Sandbox
 
-from .conftest import TABLES, TODAY, Connector, Row, at, in_postgres
+from .conftest import TABLES, TODAY, Connector, Row, at
+from .warehouses import in_postgres
 
 DRIVER = """
 import sys
