@@ -43,7 +43,7 @@ class Account:
     def __post_init__(self) -> None:
         if self.since is not None and not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", str(self.since)):
             raise ConfigurationError(f"since={self.since!r} is no month: write it as 2026-01")
-        there = list(read_view("data_health", **self._where)["environment_key"].unique())
+        there = sorted(read_view("data_health", **self._where)["environment_key"].unique())
         if self.environment is not None and self.environment not in there:
             raise ConfigurationError(f"environment {self.environment!r} was never loaded. There are {', '.join(there)}")
 
