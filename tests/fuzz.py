@@ -225,7 +225,7 @@ def read(given: Input) -> list[Json]:
     transport = Transport("talq_fuzz", URL, max_attempts=1, max_wait=1)
     transport._session.mount(URL, Served(given))
     client = TalkoverClient(transport, reading_pause=0)
-    tables = ("phone_numbers", "phone_number_agents")
+    tables: dict[str, Any] = {"phone_numbers": {}, "phone_number_agents": {}}
     first_run = Run({"default": client}, Options(), SCHEMA, tables)
     rows, _agents = ([row for batch in first_run.rows(table) for row in batch] for table in tables)  # type: ignore[arg-type]
     return rows
@@ -322,7 +322,7 @@ def judge_load(given: Input) -> str:
 def fuzz(inputs: int, loads: int, rows: int, seed: int = 1) -> tuple[Counter[str], dict[str, str]]:
     """How many inputs ended how, and how each of the giants did."""
     hostile, ended, slowest = Hostile(seed), Counter[str](), 0.0
-    every = max(inputs // max(loads * 3, 1), 1)
+    every, due = inputs // max(loads * 3, 1), 0
     for n in range(inputs):
         if n % 10_000 == 0:
             print(f"{n} inputs", flush=True)  # noqa: T201
@@ -333,8 +333,8 @@ def fuzz(inputs: int, loads: int, rows: int, seed: int = 1) -> tuple[Counter[str
         ended[verdict] += 1
         if verdict.startswith("WRONG"):
             print(verdict, given.body[:3000], flush=True)  # noqa: T201
-        if verdict == "right rows" and n % every == 0 and loads and not given.encoding:
-            loads -= 1
+        if verdict == "right rows" and n >= due and loads and not given.encoding:
+            loads, due = loads - 1, n + every
             with suppress(UnicodeDecodeError):
                 ended[verdict := judge_load(given)] += 1
                 if verdict.startswith("WRONG"):

@@ -535,6 +535,7 @@ def test_many_agents_on_one_number_are_loaded_in_time(account: Account, connecto
             id="places",
         ),
         pytest.param({"days_until_monthly_renewal": "1e999999999"}, "is more than a million days", id="endless days"),
+        pytest.param({"number": "+49\ud800"}, "number holds half a character", id="lone surrogate"),
         pytest.param({"has_sms": "yes"}, "has_sms must be true or false, but is 'yes'", id="boolean"),
         pytest.param({"renewal_date": "2026-02-30"}, "renewal_date .* but is '2026-02-30'", id="impossible date"),
         pytest.param(

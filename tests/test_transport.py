@@ -322,7 +322,7 @@ def test_only_gets_to_the_two_endpoints_are_sent(connector: Connector) -> None:
 def test_the_summary_counts_every_request_that_was_sent(kind: str, connector: Connector) -> None:
     connector.sandbox.faults = [Fault(kind, page=2)]
     summary = connector.load(per_page=20)
-    assert summary.requests == len(connector.sandbox.seen) > 7
+    assert summary.requests == len(connector.sandbox.seen) > 3 + 1, "the faulty page was asked for again"
 
 
 def test_the_pace_stays_within_what_the_headers_allow() -> None:

@@ -179,7 +179,7 @@ def _in_utc(value: datetime) -> datetime:
 
 Id = Annotated[str, BeforeValidator(_read_id)]
 # Most values are plain: pydantic takes those itself, ten times as fast as a function of ours.
-Text = Annotated[str, Field(strict=True)]
+Text = Annotated[str, Field(strict=True, min_length=0)]  # with a length to look at it also sees half characters
 Flag = Annotated[
     Annotated[bool, Field(strict=True)] | Annotated[bool, BeforeValidator(_read_flag)],
     Field(union_mode="left_to_right"),
