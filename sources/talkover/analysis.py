@@ -43,7 +43,7 @@ class Account:
     def __post_init__(self) -> None:
         if self.since is not None and not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", str(self.since)):
             raise ConfigurationError(f"since={self.since!r} is no month: write it as 2026-01")
-        there = sorted(read_view("data_health", **self._where)["environment_key"].unique())
+        there = self._there  # read at once, so that an account without data says so here
         if self.environment is not None and self.environment not in there:
             raise ConfigurationError(f"environment {self.environment!r} was never loaded. There are {', '.join(there)}")
 
@@ -70,11 +70,14 @@ class Account:
         currencies = frame["currency"].astype("string").replace(NOT_TOLD, "no currency told")
         return currencies if len(self.environments) == 1 else environments + " · " + currencies
 
-    @cached_property
+    @property
     def environments(self) -> list[str]:
         """Names of the environments that are looked at."""
-        frame = read_view("data_health", environment=self.environment, **self._where)
-        return sorted(frame["environment_key"].unique())
+        return self._there if self.environment is None else [self.environment]
+
+    @cached_property
+    def _there(self) -> list[str]:
+        return sorted(read_view("data_health", **self._where)["environment_key"].unique())
 
     @cached_property
     def months(self) -> list[pd.Timestamp]:

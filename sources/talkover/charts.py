@@ -23,7 +23,7 @@ from matplotlib.patches import Rectangle
 from .analysis import total
 from .wording import Words, count, money, signed
 
-BLUE, ORANGE, GREEN, RED, GREY, PALE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#595959", "#D9D9D9"
+BLUE, ORANGE, GREEN, GREY, PALE = "#0072B2", "#E69F00", "#009E73", "#595959", "#D9D9D9"
 WIDTH = 5.8
 """Inches: narrow, so that figures of 9 points can still be read when a phone shrinks the picture."""
 MOST_PANELS = 6

@@ -20,7 +20,7 @@ from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.utils import set_working_dir
 
 from .errors import ConfigurationError, NothingLoaded
-from .load import PIPELINE, connect, duckdb_file, open_pipeline, plain_errors, use_defaults
+from .load import DEMO_PIPELINE, PIPELINE, connect, duckdb_file, open_pipeline, plain_errors, use_defaults
 from .tables import KEYS
 from .views import view_names
 
@@ -95,10 +95,9 @@ def _project_folder() -> Iterator[None]:
 
 
 def _what_to_do(pipeline: dlt.Pipeline) -> str:
-    command = "talkover load --demo" if pipeline.pipeline_name == "talkover_demo" else "talkover load"
-    return (
-        f"Run `{command}` first; without an account, `talkover load --demo` and pipeline_name='talkover_demo' show one"
-    )
+    command = "talkover load --demo" if pipeline.pipeline_name == DEMO_PIPELINE else "talkover load"
+    demo = f"`talkover load --demo` and pipeline_name={DEMO_PIPELINE!r} show one"
+    return f"Run `{command}` first; without an account, {demo}"
 
 
 def _select(pipeline: dlt.Pipeline, name: str, environment: str | None) -> tuple[list[str], list[Any]]:
