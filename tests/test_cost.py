@@ -79,11 +79,13 @@ def test_a_run_writes_only_rows_that_changed(account: Account, sandbox: Sandbox,
 def written(connector: Connector) -> dict[str, int]:
     """How many rows of each table the newest load wrote."""
     with connector.pipeline().sql_client() as client:
-        newest = max(row[0] for row in client.execute_sql("select _dlt_load_id from load_runs") or [])
-        return {
-            table: sum(row[0] == newest for row in client.execute_sql(f"select _dlt_load_id from {table}") or [])
-            for table in [*TABLES, "load_runs"]
-        }
+
+        def loads(table: str) -> list[str]:
+            found = client.execute_sql(f"select _dlt_load_id from {client.make_qualified_table_name(table)}")
+            return [row[0] for row in found or []]
+
+        newest = max(loads("load_runs"))
+        return {table: loads(table).count(newest) for table in [*TABLES, "load_runs"]}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["load", "--help"], ["--version"]])
