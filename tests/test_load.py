@@ -111,7 +111,7 @@ def play(destination: str, is_first_run: bool, disturb: Callable[[Connector], No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_first_run", [True, False])
-@pytest.mark.parametrize("step", ["Extract", "Normalize", "Load"])
+@pytest.mark.parametrize("step", ["Extract", "Normalize", pytest.param("Load", marks=pytest.mark.essential)])
 def test_a_run_killed_at_any_moment_is_made_good_by_the_next(
     step: str, is_first_run: bool, warehouse: str, request: pytest.FixtureRequest
 ) -> None:
@@ -133,7 +133,6 @@ def test_a_run_killed_at_any_moment_is_made_good_by_the_next(
     assert sum(killed) == kills, "the kills came after the end"
 
 
-@pytest.mark.essential
 def test_a_package_left_pending_is_finished_first_and_said_so(account: Account, connector: Connector) -> None:
     connector.load()
     bought = account.buy()["id"]

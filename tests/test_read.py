@@ -45,7 +45,6 @@ def test_types_do_not_depend_on_the_values(connector: Connector, account: Accoun
                 assert str(empty[column].dtype) == str(dtype), (name, column)
 
 
-@pytest.mark.essential
 def test_money_is_exact_and_what_was_not_told_is_a_category(account: Account, connector: Connector) -> None:
     first, second = list(account.numbers.values())[:2]
     first |= {"monthly_renewal_cost": "0.1000", "currency": None}
@@ -86,10 +85,12 @@ def test_a_notebook_finds_the_project_above_it(
 
 
 def test_reading_does_not_write(connector: Connector) -> None:
+    if connector.destination in ("ducklake", "clickhouse", "bigquery"):
+        pytest.skip("no session is read-only there: it is the role that must lack the rights")
     connector.load()
     with (
         connect(connector.pipeline(), read_only=True) as client,
-        pytest.raises(DestinationException, match="read-only"),
+        pytest.raises(DestinationException, match="(?i)read.only"),
     ):
         client.execute_sql(f"delete from {client.make_qualified_table_name('phone_numbers')}")
 

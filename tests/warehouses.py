@@ -80,8 +80,8 @@ def in_clickhouse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     """A database of its own in the engine of this process."""
     engine = request.getfixturevalue("clickhouse_engine")
     database = f"test_{uuid4().hex}"
-    engine.command(f"create database {database}")
-    request.addfinalizer(lambda: engine.command(f"drop database {database}"))
+    engine.execute(f"create database {database}")
+    request.addfinalizer(lambda: engine.execute(f"drop database {database}"))
     set_configuration(
         monkeypatch,
         "clickhouse",
@@ -96,7 +96,7 @@ def in_clickhouse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 def in_bigquery(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """A project of its own in the emulator, which takes any credentials."""
-    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", request.getfixturevalue("bigquery_emulator"))
+    request.getfixturevalue("bigquery_emulator")
     set_configuration(
         monkeypatch,
         "bigquery",
@@ -136,28 +136,46 @@ def ducklake_extension() -> None:
 @pytest.fixture(scope="session")
 def clickhouse_engine() -> Iterator[Any]:
     try:
-        from .chdb_shim import Engine
+        from .stand_ins import clickhouse_engine
     except ImportError as error:
         raise RuntimeError(MISSING.format(what=f"ClickHouse's engine ({error})")) from None
     with tempfile.TemporaryDirectory(prefix="talkover_clickhouse_") as folder:
-        yield Engine(Path(folder))
+        command = [sys.executable, clickhouse_engine.__file__, folder]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving:
+            assert serving.stdout is not None
+            port = serving.stdout.readline().strip()
+            with in_every_process(TEST_CLICKHOUSE_ENGINE=port):
+                yield clickhouse_engine.stand_in(int(port))
+            serving.terminate()
 
 
 @pytest.fixture(scope="session")
-def bigquery_emulator() -> Iterator[str]:
+def bigquery_emulator() -> Iterator[None]:
     try:
-        from bqemulator.cli import main as _  # noqa: F401
-        from dlt.common.configuration.specs import GcpServiceAccountCredentials
+        from bqemulator.cli import main as _
         from duckdb_extensions import import_extension
-        from google.auth.credentials import AnonymousCredentials
     except ImportError as error:
         raise RuntimeError(MISSING.format(what=f"The BigQuery emulator ({error})")) from None
     import_extension("spatial")
-    GcpServiceAccountCredentials.to_native_credentials = lambda _: AnonymousCredentials()
     port, grpc_port = free_port(), free_port()
     command = ["bqemulator", "start", "--rest-port", str(port), "--grpc-port", str(grpc_port), "--log-level", "error"]
-    with running([Path(sys.executable).parent / command[0], *command[1:]], lambda: answers(port)):
-        yield f"http://127.0.0.1:{port}"
+    with (
+        running([Path(sys.executable).parent / command[0], *command[1:]], lambda: answers(port)),
+        in_every_process(BIGQUERY_EMULATOR_HOST=f"http://127.0.0.1:{port}"),
+    ):
+        from .stand_ins import sitecustomize as _  # noqa: F401
+
+        yield
+
+
+@contextmanager
+def in_every_process(**settings: str) -> Iterator[None]:
+    """Has this and every process that a test starts do what stand_ins/sitecustomize.py says for `settings`."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PYTHONPATH", str(Path(__file__).parent / "stand_ins"), prepend=os.pathsep)
+        for name, value in settings.items():
+            patched.setenv(name, value)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -179,12 +197,14 @@ def mariadb_server() -> Iterator[tuple[str, Any]]:
         make = [install, "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", *where]
         subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
         listen = ["--bind-address=127.0.0.1", f"--port={port}", f"--socket={folder}/socket", "--skip-log-bin"]
-        serve = [server, "--no-defaults", *HASTY, *where, *listen]
+        serve = [server, "--no-defaults", *UNICODE, *HASTY, *where, *listen]
         with running(serve, lambda: answers(port)), pymysql.connect(host="127.0.0.1", port=port, user="root") as root:
             root.cursor().execute("create database home")
             yield f"mysql+pymysql://root@127.0.0.1:{port}/home", root
 
 
+UNICODE = ("--character-set-server=utf8mb4", "--collation-server=utf8mb4_bin")
+"""MariaDB's own choices, before 11.6, cannot hold every character, and take ids that differ in case alone for one."""
 HASTY = ("--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=0", "--skip-innodb-doublewrite")
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 

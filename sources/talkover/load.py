@@ -52,8 +52,11 @@ LOAD_ATTEMPTS = 3
 LOCATION = "talkover_destination"
 """Where dlt's local state keeps what destination it belongs to."""
 
-READ_ONLY = {"postgres": "set session characteristics as transaction read only"}
-"""What makes a session read-only. DuckDB's file is opened so; elsewhere it is the role that must lack the rights."""
+READ_ONLY = {
+    "postgres": "set session characteristics as transaction read only",
+    "mysql": "set session transaction read only",
+}
+"""What makes a session read-only, by dialect. DuckDB's file is opened so; elsewhere the role must lack the rights."""
 
 DEFAULTS_NAME = "defaults of talkover"
 DEFAULTS = {
@@ -224,7 +227,7 @@ def connect(pipeline: dlt.Pipeline, *, read_only: bool = False) -> Iterator[Any]
     except Exception as error:
         raise LoadError(f"{pipeline.destination.destination_name} does not answer: {_first_line(error)}") from error
     try:
-        if read_only and (statement := READ_ONLY.get(pipeline.destination.destination_name)):
+        if read_only and (statement := READ_ONLY.get(client.capabilities.sqlglot_dialect)):
             client.execute_sql(statement)
         yield client
     finally:
