@@ -97,6 +97,7 @@ def in_clickhouse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 def in_bigquery(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """A project of its own in the emulator, which takes any credentials."""
     request.getfixturevalue("bigquery_emulator")
+    monkeypatch.setenv("NORMALIZE__DATA_WRITER__DISABLE_COMPRESSION", "true")  # the emulator cannot unpack
     set_configuration(
         monkeypatch,
         "bigquery",

@@ -23,6 +23,7 @@ from sqlglot import exp
 from sqlglot._version import __version__ as sqlglot_version
 
 from ..errors import ConfigurationError
+from ..models import MONEY_PLACES
 from ..tables import KEYS
 
 KEPT = "talkover_views.json"
@@ -120,7 +121,9 @@ def _for_mysql(query: exp.Expression) -> exp.Expression:
 
 
 def _for_clickhouse(query: exp.Expression) -> exp.Expression:
-    """Standard names and nulls: ClickHouse calls a joined column `table.column`, and fills gaps with 0, '' and 1970."""
+    """Standard names, nulls and money: ClickHouse calls a joined column `table.column`, fills gaps with 0, '' and 1970,
+    and writes 1.4400 as 1.44.
+    """
     for select in query.find_all(exp.Select):
         columns = [
             exp.alias_(column, column.name) if isinstance(column, exp.Column) and not column.is_star else column
@@ -129,10 +132,17 @@ def _for_clickhouse(query: exp.Expression) -> exp.Expression:
         select.set("expressions", columns)
     for function in query.find_all(exp.Lag, exp.Lead):
         function.set("this", exp.func("toNullable", function.this))
+    for money in [node for node in query.find_all(exp.Cast) if _is_money_as_text(node)]:
+        money.replace(exp.func("toDecimalString", money.this, exp.Literal.number(MONEY_PLACES)))
     last = query.expression if isinstance(query, exp.Union) else query
     settings = ("join_use_nulls", "prefer_column_name_to_alias")
     last.set("settings", [exp.EQ(this=exp.to_identifier(name), expression=exp.Literal.number(1)) for name in settings])
     return query
+
+
+def _is_money_as_text(node: exp.Cast) -> bool:
+    column = node.find(exp.Column)
+    return node.is_type(*exp.DataType.TEXT_TYPES) and column is not None and column.name.endswith("_cost")
 
 
 DIFFERENCES: dict[str, Callable[[exp.Expression], exp.Expression]] = {
