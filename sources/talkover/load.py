@@ -358,7 +358,7 @@ def _summary(pipeline: dlt.Pipeline, load_id: str, notes: list[str], seconds: fl
         this_load = f"from {load_runs} where _dlt_load_id = %s"
         runs = [tuple(run) for run in client.execute_sql(f"select {listed} {this_load}", load_id)]
         rates = client.execute_sql(
-            f"select environment_key, currency, count(*), sum(monthly_renewal_cost) from {numbers} "  # noqa: S608
+            f"select environment_key, currency, count(*), sum(monthly_renewal_cost) from {numbers} "  # noqa: S608  our own
             f"where environment_key in (select environment_key {this_load}) "
             "group by environment_key, currency order by environment_key, currency",
             load_id,
