@@ -11,7 +11,7 @@ from talkover.sandbox import Account, Sandbox
 from .conftest import Connector
 
 HOURS_AGO = """
-import datetime, sys, time
+import datetime, sys
 from talkover import cli, run
 
 class Late(datetime.datetime):
