@@ -10,10 +10,11 @@ PARTS_ducklake := duckdb==1.5.5 duckdb-extensions duckdb-extension-ducklake==1.5
 PARTS_clickhouse := 'chdb>=4.4,<5'
 # numpy, spatial and that DuckDB are what the emulator needs and does not say.
 PARTS_bigquery := 'bqemulator>=1.4,<1.5' duckdb==1.5.5 duckdb-extensions duckdb-extension-spatial==1.5.5 numpy
+PARTS_lowest := --resolution lowest-direct
 # These need seconds a load. `make warehouse-bigquery SELECT=` runs them all.
 warehouse-ducklake warehouse-bigquery: SELECT ?= -m essential
 
-.PHONY: help run test warehouses bench lint docs clean
+.PHONY: help run test warehouses lowest bench audit lint docs clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -33,9 +34,16 @@ warehouses: $(WAREHOUSES:%=warehouse-%)  ## the tests that load, on four more de
 warehouse-%: .venv-%/installed
 	.venv-$*/bin/pytest -n 2 -q --destinations $* -k $* --kills 1 $(SELECT)
 
+lowest: .venv-lowest/installed  ## the essential tests with the oldest versions that pyproject.toml allows
+	.venv-lowest/bin/pytest -n 2 -q --destinations duckdb -m essential --kills 1
+
 bench: .venv/installed  ## measure against what else one would run, and how cost grows (two hours; docs/performance.md)
 	$(BIN)/python benchmarks/compare.py --markdown docs/performance.md
 	$(BIN)/python benchmarks/growth.py --markdown docs/performance.md --plot docs/growth.svg
+
+audit: .venv/installed  ## known vulnerabilities of what is installed; asks osv.dev, so no part of the tests
+	$(BIN)/uv pip freeze --exclude-editable --python .venv > .venv/frozen.txt
+	$(BIN)/uv tool run pip-audit --strict --disable-pip --no-deps --vulnerability-service osv -r .venv/frozen.txt
 
 lint: .venv/installed  ## lint and types
 	$(BIN)/ruff format --check .

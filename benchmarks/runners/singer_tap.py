@@ -33,7 +33,7 @@ class Listing(RESTStream[int]):
 
     @property
     def authenticator(self) -> BearerTokenAuthenticator:
-        return BearerTokenAuthenticator(token="talq_benchmark")  # noqa: S106
+        return BearerTokenAuthenticator(token="talq_benchmark")  # noqa: S106  opens nothing
 
     def get_new_paginator(self) -> Pages:
         return Pages(1)

@@ -7,8 +7,10 @@ Running it again is always safe: the destination tells what is there, and only d
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -276,9 +278,10 @@ def plain_errors() -> Iterator[None]:
             if isinstance(cause, ConfigurationException):
                 raise ConfigurationError(f"dlt's configuration: {_first_line(cause)}") from error
         step = f"the {error.step} step failed: " if isinstance(error, PipelineStepFailed) else ""
-        raise LoadError(step + _first_line(causes[-1])) from error
+        raise LoadError(step + _first_line(causes[-1]) + _where(causes[-1])) from error
     except OSError as error:
-        raise LoadError(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}") from error
+        file = f": {error.filename}" if error.filename else _where(error)
+        raise LoadError(f"{error.strerror or error}{file}") from error
 
 
 def _forget_other_destination(pipeline: dlt.Pipeline) -> None:
@@ -358,7 +361,7 @@ def _summary(pipeline: dlt.Pipeline, load_id: str, notes: list[str], seconds: fl
         this_load = f"from {load_runs} where _dlt_load_id = %s"
         runs = [tuple(run) for run in client.execute_sql(f"select {listed} {this_load}", load_id)]
         rates = client.execute_sql(
-            f"select environment_key, currency, count(*), sum(monthly_renewal_cost) from {numbers} "  # noqa: S608
+            f"select environment_key, currency, count(*), sum(monthly_renewal_cost) from {numbers} "  # noqa: S608  our own
             f"where environment_key in (select environment_key {this_load}) "
             "group by environment_key, currency order by environment_key, currency",
             load_id,
@@ -391,6 +394,14 @@ def _causes(error: BaseException) -> list[BaseException]:
     while (cause := causes[-1].__cause__) is not None:
         causes.append(cause)
     return causes
+
+
+def _where(error: BaseException) -> str:
+    """What an error of a write does not tell: the only files that a run writes by itself are dlt's."""
+    is_of_a_write = re.search(
+        rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG}|{errno.EIO})\] [^:]*$", str(error)
+    )
+    return f": while writing below {get_dlt_pipelines_dir()}" if is_of_a_write else ""
 
 
 def _first_line(error: BaseException) -> str:

@@ -22,7 +22,7 @@ from dlt.destinations.sql_client import SqlClientBase
 from sqlglot import exp
 from sqlglot._version import __version__ as sqlglot_version
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, LoadError
 from ..models import MONEY_PLACES
 from ..tables import KEYS
 
@@ -75,6 +75,9 @@ def _run(client: SqlClientBase[Any], statements: dict[str, str]) -> dict[str, st
             client.execute_sql(statement)
         except DltException as error:
             failed[name] = " ".join(str(error).split())
+        except Exception as error:  # a connection is lost: drivers, and dlt, raise what they like then
+            reason = next(iter(failed.values()), str(error))
+            raise LoadError(f"the tables are as loaded, but the views could not be created: {reason}") from error
     return failed
 
 

@@ -1,0 +1,44 @@
+"""PostgreSQL killed in the middle of a load, all of its processes at once, and started again on the same files."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from threading import Timer
+
+import pytest
+
+from talkover import LoadError
+
+from .conftest import Connector, at
+from .postgres import running_server
+from .test_load import Disturbing, folder, play
+from .warehouses import set_configuration
+
+MOMENTS = (("Extract", 0.0), ("Load", 0.0), ("Load", 0.1), ("Load", 0.3))
+"""Seconds after the beginning of a step."""
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_costs_nothing(
+    request: pytest.FixtureRequest, workspace: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "postgres" not in request.config.getoption("--destinations"):
+        pytest.skip("PostgreSQL is left out")
+    with folder("reference"):
+        expected = play("duckdb", False, lambda _: None)
+    with running_server() as server:
+        set_configuration(monkeypatch, "postgres", credentials=server.url)
+        for step, seconds in MOMENTS:
+
+            def kill_in_the_middle(connector: Connector, step: str = step, seconds: float = seconds) -> None:
+                before = connector.state()
+                kill = Timer(seconds, server.kill)
+                with suppress(LoadError):  # or it was faster
+                    connector.load(progress=Disturbing(step, kill.start), observed_at=at("2026-03-15T00:00:00"))
+                kill.join()
+                server.start()
+                for table, rows in connector.state().items():  # each has a transaction of its own
+                    assert rows in (before[table], expected[table]), table
+
+            with folder(f"killed_in_{step}_after_{seconds:.1f}".replace(".", "_").lower()):
+                assert play("postgres", False, kill_in_the_middle) == expected
