@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cache, cached_property, lru_cache
+from sys import intern
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -138,6 +139,7 @@ class Run:
         self._unfinished.discard(table)
         if not self._unfinished:
             self._memory.let_tables_go()
+            vars(self).clear()  # else the listing would fill memory while it is loaded: caches make cycles
 
     def _changed_rows(self, table: TableName) -> Iterator[list[Json]]:
         changes = self.changes(table)
@@ -156,7 +158,7 @@ class Run:
             return row | {"row_fingerprint": seen.mark}
         for name in COUNTDOWNS:
             row.pop(name, None)
-        if self._log(table).added_at.get(key) == self.observed_at:
+        if key in self._log(table).just_added:
             change_type = "added"  # this very instant is loaded again
         return row | {
             "row_fingerprint": seen.change_mark,
@@ -239,7 +241,7 @@ class Run:
         return known
 
     def _read_log(self, table: TableName) -> Log:
-        log = self._memory.latest(table, self._clients)
+        log = self._memory.latest(table, self._clients, self.observed_at)
         self._refuse_the_past(max((log.newest[key] for key in self._clients if key in log.newest), default=None))
         return log
 
@@ -427,13 +429,14 @@ def _seen(row: Json, environment_key: str, is_needed: Callable[[SeenRow], bool])
     changeless = {name: row.pop(name) for name in NO_CHANGE if name in row}
     steady, touch = canonical(row), canonical(changeless)
     seen = SeenRow(
-        id=row["id"],
+        id=intern(row["id"]),
         environment_key=environment_key,
         updated_at=changeless.get("updated_at"),
         mark=fingerprint(steady, touch),
         change_mark=fingerprint(steady),
         agent_marks={
-            agent["id"]: fingerprint(canonical(agent), environment_key.encode()) for agent in row.get("agents") or ()
+            intern(agent["id"]): fingerprint(canonical(agent), environment_key.encode())
+            for agent in row.get("agents") or ()
         },
         values=b"",
     )
