@@ -37,8 +37,8 @@ ONLY_FOR_REPORTS = {
     "matplotlib",
     "nbclient",
     "nbformat",
+    "pandas",  # DuckDB would import it
 }
-"""Not pandas, numpy and pyarrow: DuckDB itself imports them with the first value that is bound to a statement."""
 OF_OTHER_COMMANDS = {"talkover.analysis", "talkover.charts", "talkover.check", "talkover.report", "talkover.sandbox"}
 
 
