@@ -43,7 +43,7 @@ from .destinations import refuse_unfit
 from .errors import ConfigurationError, LoadError, RunInProgress, TalkoverError, ViewError
 from .memory import in_utc
 from .source import talkover_source
-from .tables import LEDGER_RESOURCES
+from .tables import KEYS, LEDGER_RESOURCES
 from .views import create_views, view_names
 
 PIPELINE = "talkover_pipeline"
@@ -148,6 +148,7 @@ def load_account(
         with _without_pandas() if is_alone and duckdb_file(pipeline) else nullcontext(), _kept_open(pipeline):
             _forget_other_destination(pipeline)
             notes = _finish_pending(pipeline)
+            _choose_file_format(pipeline, source)
             load_id = _run(pipeline, source)
             failed = create_views(pipeline)
             summary = _summary(pipeline, load_id, notes, time.monotonic() - started)
@@ -360,7 +361,7 @@ def _run(pipeline: dlt.Pipeline, source: DltSource | None = None) -> str:
     ):
         with attempt:
             try:
-                info = pipeline.run(to_extract, **_file_format(pipeline))
+                info = pipeline.run(to_extract)
             except PipelineStepFailed as error:
                 to_extract = None
                 if _is_missing_table(error):
@@ -370,12 +371,15 @@ def _run(pipeline: dlt.Pipeline, source: DltSource | None = None) -> str:
     return info.loads_ids[-1] if info else ""
 
 
-def _file_format(pipeline: dlt.Pipeline) -> dict[str, Any]:
+def _choose_file_format(pipeline: dlt.Pipeline, source: DltSource) -> None:
     """dlt prefers INSERT statements for DuckDB, where Parquet loads seven times as fast.
 
-    Not JSON lines: dlt lets DuckDB guess their types, and a text that looks like a time or a UUID is rewritten as one.
+    Not for a row or two of `load_runs`: a run without changes need not import what writes Parquet. Not JSON lines: dlt
+    lets DuckDB guess their types, and a text that looks like a time or a UUID is rewritten as one.
     """
-    return {"loader_file_format": "parquet"} if pipeline.destination.capabilities().sqlglot_dialect == "duckdb" else {}
+    if pipeline.destination.capabilities().sqlglot_dialect == "duckdb":
+        for table in KEYS.keys() - {"load_runs"}:
+            source.resources[table].apply_hints(file_format="parquet")
 
 
 def _is_missing_table(error: BaseException) -> bool:
