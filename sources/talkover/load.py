@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
+from functools import lru_cache
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,7 @@ def open_pipeline(
     return pipeline
 
 
+@lru_cache(maxsize=1)  # dlt resolves its configuration for each answer
 def duckdb_file(pipeline: dlt.Pipeline) -> Path | None:
     """The file of a DuckDB destination; None for any other."""
     if pipeline.destination.destination_type != "dlt.destinations.duckdb":
