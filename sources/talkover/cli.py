@@ -128,6 +128,7 @@ def _load(options: argparse.Namespace) -> int:
         "destination": options.destination,
         "dataset": options.dataset,
         "progress": TerminalLine() if sys.stderr.isatty() else None,
+        "is_alone": True,
         "full_refresh": options.full_refresh,
         "allow_mass_removal": options.allow_mass_removal,
         "accept_incomplete": options.accept_incomplete,

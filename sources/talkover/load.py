@@ -8,16 +8,20 @@ Running it again is always safe: the destination tells what is there, and only d
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
+from functools import lru_cache
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +46,7 @@ from .destinations import refuse_unfit
 from .errors import ConfigurationError, LoadError, RunInProgress, TalkoverError, ViewError
 from .memory import in_utc
 from .source import talkover_source
-from .tables import LEDGER_RESOURCES
+from .tables import KEYS, LEDGER_RESOURCES
 from .views import create_views, view_names
 
 PIPELINE = "talkover_pipeline"
@@ -50,6 +54,7 @@ DEMO_PIPELINE = "talkover_demo"
 """The made-up account: always in a DuckDB file of its own, unless another destination is named."""
 DATASET = "talkover"
 LOCK_SECONDS = 10
+RARE_COLLECTIONS = (50_000, 20, 100)
 LOAD_ATTEMPTS = 3
 LOCATION = "talkover_destination"
 """Where dlt's local state keeps what destination it belongs to."""
@@ -124,6 +129,7 @@ def load_account(
     dataset: str | None = None,
     pipeline_name: str = PIPELINE,
     progress: Collector | None = None,
+    is_alone: bool = False,
     **source_arguments: Any,
 ) -> Summary:
     """Loads every phone number and release request, and tells what changed.
@@ -133,6 +139,7 @@ def load_account(
         dataset: the schema that the tables are in; what dlt is configured to use, else `talkover`.
         pipeline_name: names dlt's working directory, and the DuckDB file where none is configured.
         progress: a collector of dlt.
+        is_alone: this process does nothing else, so that DuckDB can be kept from importing pandas.
         source_arguments: see `talkover_source`.
 
     Raises:
@@ -140,13 +147,14 @@ def load_account(
         TalkoverError: nothing is lost; the next run starts from what the destination holds.
     """
     started = time.monotonic()
-    with plain_errors(), run_lock(pipeline_name):
+    with plain_errors(), run_lock(pipeline_name), _rare_collections():
         use_defaults()
         source = talkover_source(**source_arguments)
         pipeline = open_pipeline(destination, dataset, pipeline_name, progress)
-        with _kept_open(pipeline):
+        with _without_pandas() if is_alone and duckdb_file(pipeline) else nullcontext(), _kept_open(pipeline):
             _forget_other_destination(pipeline)
             notes = _finish_pending(pipeline)
+            _choose_file_format(pipeline, source)
             load_id = _run(pipeline, source)
             failed = create_views(pipeline)
             summary = _summary(pipeline, load_id, notes, time.monotonic() - started)
@@ -210,6 +218,7 @@ def open_pipeline(
     return pipeline
 
 
+@lru_cache(maxsize=1)  # dlt resolves its configuration for each answer
 def duckdb_file(pipeline: dlt.Pipeline) -> Path | None:
     """The file of a DuckDB destination; None for any other."""
     if pipeline.destination.destination_type != "dlt.destinations.duckdb":
@@ -236,9 +245,40 @@ def connect(pipeline: dlt.Pipeline, *, read_only: bool = False) -> Iterator[Any]
         client.close_connection()
 
 
+class _NoPandas(MetaPathFinder):
+    def find_spec(self, name: str, *_: Any) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+@contextmanager
+def _without_pandas() -> Iterator[None]:
+    """With the first value of a statement DuckDB imports pandas, to see whether the value is pandas' own kind of null.
+
+    That takes as long as a third of a small load. Nobody else in this process must need pandas: hence `is_alone`.
+    """
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
 def _kept_open(pipeline: dlt.Pipeline) -> AbstractContextManager[Any]:
     """DuckDB opens a file, and writes it out, once for all the steps of a run instead of once for each."""
     return connect(pipeline) if duckdb_file(pipeline) else nullcontext()
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Python looks for cycles in all that a large run holds, again and again: a third of its time, for next to none."""
+    before = gc.get_threshold()
+    gc.set_threshold(*RARE_COLLECTIONS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 @contextmanager
@@ -329,7 +369,7 @@ def _run(pipeline: dlt.Pipeline, source: DltSource | None = None) -> str:
     ):
         with attempt:
             try:
-                info = pipeline.run(to_extract, **_file_format(pipeline))
+                info = pipeline.run(to_extract)
             except PipelineStepFailed as error:
                 to_extract = None
                 if _is_missing_table(error):
@@ -339,12 +379,15 @@ def _run(pipeline: dlt.Pipeline, source: DltSource | None = None) -> str:
     return info.loads_ids[-1] if info else ""
 
 
-def _file_format(pipeline: dlt.Pipeline) -> dict[str, Any]:
+def _choose_file_format(pipeline: dlt.Pipeline, source: DltSource) -> None:
     """dlt prefers INSERT statements for DuckDB, where Parquet loads seven times as fast.
 
-    Not JSON lines: dlt lets DuckDB guess their types, and a text that looks like a time or a UUID is rewritten as one.
+    Not for a row or two of `load_runs`: a run without changes need not import what writes Parquet. Not JSON lines: dlt
+    lets DuckDB guess their types, and a text that looks like a time or a UUID is rewritten as one.
     """
-    return {"loader_file_format": "parquet"} if pipeline.destination.capabilities().sqlglot_dialect == "duckdb" else {}
+    if pipeline.destination.capabilities().sqlglot_dialect == "duckdb":
+        for table in KEYS.keys() - {"load_runs"}:
+            source.resources[table].apply_hints(file_format="parquet")
 
 
 def _is_missing_table(error: BaseException) -> bool:

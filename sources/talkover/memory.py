@@ -1,6 +1,7 @@
 """What the destination holds of earlier runs: the connector's only memory, so a lost working directory costs nothing.
 
-Plain SQL through dlt's `sql_client`, so that it reads the same on every SQL destination.
+Plain SQL through dlt's `sql_client`, so that it reads the same on every SQL destination. Ids are interned: the same
+ones stand in several tables and in the listing, and would be most of the memory of a large run.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 from sys import intern
 from typing import Any
 
@@ -32,13 +34,14 @@ log = logging.getLogger("talkover")
 class Log:
     """The latest version of each id in a change log.
 
-    `newest` is by environment; `added_at` holds the instants of ids that their latest version added, `elsewhere` those
-    of ids whose latest version, removals too, is of an environment that this run does not list.
+    `newest` is by environment; `just_added` are the ids whose latest version added them at the very instant that this
+    run is dated with, `elsewhere` has the instants of ids whose latest version, removals too, is of an environment that
+    this run does not list.
     """
 
     known: Known[str]
     newest: dict[str, datetime]
-    added_at: dict[str, datetime]
+    just_added: set[str]
     elsewhere: dict[str, datetime]
 
 
@@ -69,20 +72,20 @@ class Memory:
         environments: dict[Any, str] = {}
         key = KEYS[table]
         for *values, fingerprint, environment in self._select(table, [*key, "row_fingerprint", "environment_key"]):
-            identity = values[0] if len(key) == 1 else tuple(values)
+            identity = intern(values[0]) if len(key) == 1 else tuple(map(intern, values))
             fingerprints[identity] = fingerprint
             environments[identity] = intern(environment)
         return Known(fingerprints, environments)
 
-    def latest(self, table: TableName, own: Collection[str]) -> Log:
+    def latest(self, table: TableName, own: Collection[str], observed_at: datetime) -> Log:
         """The latest version of every id in the change log `table`; ids that were removed are not known any more.
 
-        `own` are the environments of this run.
+        `own` are the environments of this run, `observed_at` is the instant that it is dated with.
         """
         fingerprints: dict[str, str] = {}
         environments: dict[str, str] = {}
         newest: dict[str, datetime] = {}
-        added_at: dict[str, datetime] = {}
+        just_added: set[str] = set()
         elsewhere: dict[str, datetime] = {}
         columns = ["id", "row_fingerprint", "environment_key", "change_type", "changed_at"]
         for id, fingerprint, environment_key, change_type, changed_at in self._select(table, columns, latest=True):
@@ -93,11 +96,11 @@ class Memory:
                 elsewhere[id] = instant
             if change_type == "removed":
                 continue
-            fingerprints[id] = fingerprint
-            environments[id] = environment
-            if change_type == "added":
-                added_at[id] = instant
-        return Log(Known(fingerprints, environments), newest, added_at, elsewhere)
+            fingerprints[intern(id)] = fingerprint
+            environments[intern(id)] = environment
+            if change_type == "added" and instant == observed_at:
+                just_added.add(id)
+        return Log(Known(fingerprints, environments), newest, just_added, elsewhere)
 
     def latest_rows(self, table: TableName, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The latest version of each of `ids` in the change log `table`, whole: column to value."""
@@ -128,7 +131,7 @@ class Memory:
         """
         if self.is_in_pipeline and self._drops:
             log.warning("the views are dropped, so that tables can be; `talkover views` creates them again")
-            with self._client() as client:
+            with self._client as client:
                 drop_views(client)
 
     def _select(
@@ -137,7 +140,7 @@ class Memory:
         if not self.is_in_pipeline or table in self._emptied:
             self.missing.add(table)
             return
-        with self._client() as client:
+        with self._client as client:
             name = client.make_qualified_table_name(table)
             listed = ", ".join(map(client.escape_column_name, columns))
             id, changed_at = client.escape_column_name("id"), client.escape_column_name("changed_at")
@@ -153,6 +156,7 @@ class Memory:
             except DestinationUndefinedEntity:
                 self.missing.add(table)  # the first run, or a table dropped by hand
 
+    @cached_property
     def _client(self) -> SqlClientBase[Any]:
         pipeline = dlt.current.pipeline()
         is_known = self._schema.name in pipeline.schema_names

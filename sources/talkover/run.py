@@ -6,10 +6,11 @@ A run is lazy: an endpoint is asked when the first table that was selected needs
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cache, cached_property, lru_cache
+from sys import intern
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -55,7 +56,7 @@ class Options:
 
 @dataclass
 class SeenRow:
-    """A row of a listing: fingerprints for comparing, and its values as JSON where some table needs them."""
+    """A row of a listing: fingerprints for comparing, and its values as JSON where some table is to be sent them."""
 
     __slots__ = ("agent_marks", "change_mark", "environment_key", "id", "mark", "updated_at", "values")
     id: str
@@ -65,6 +66,14 @@ class SeenRow:
     change_mark: str
     agent_marks: Mapping[str, str]
     values: bytes
+
+    def marks(self, table: TableName) -> Iterable[tuple[Any, str]]:
+        """The fingerprints that `table` is to hold of it, each with its key."""
+        if table in CHANGE_LOGS:
+            return ((self.id, self.change_mark),)
+        if table == "phone_number_agents":
+            return [((self.id, agent), mark) for agent, mark in self.agent_marks.items()]
+        return ((self.id, self.mark),)
 
     def row(self) -> Json:
         """Column to value, without nulls."""
@@ -85,11 +94,7 @@ class Reading:
 
     def marks(self, table: TableName) -> Mapping[Any, str]:
         """The fingerprints that `table` is to hold, by its key."""
-        if table in CHANGE_LOGS:
-            return {row.id: row.change_mark for row in self.rows.values()}
-        if table == "phone_number_agents":
-            return {(row.id, agent): mark for row in self.rows.values() for agent, mark in row.agent_marks.items()}
-        return {row.id: row.mark for row in self.rows.values()}
+        return {key: mark for row in self.rows.values() for key, mark in row.marks(table)}
 
 
 class Run:
@@ -118,6 +123,7 @@ class Run:
         self.changes = cache(self._compare)
         self._current = cache(self._memory.current)
         self._log = cache(self._read_log)
+        self._before = cache(self._fingerprints_before)
         self._agents_of = lru_cache(maxsize=1)(self._agents_by_id)  # those of one number come in a row
         self._refuse_the_future()
         self._refuse_the_past(self._memory.last_observed(clients))
@@ -133,6 +139,7 @@ class Run:
         self._unfinished.discard(table)
         if not self._unfinished:
             self._memory.let_tables_go()
+            vars(self).clear()  # else the listing would fill memory while it is loaded: caches make cycles
 
     def _changed_rows(self, table: TableName) -> Iterator[list[Json]]:
         changes = self.changes(table)
@@ -151,7 +158,7 @@ class Run:
             return row | {"row_fingerprint": seen.mark}
         for name in COUNTDOWNS:
             row.pop(name, None)
-        if self._log(table).added_at.get(key) == self.observed_at:
+        if key in self._log(table).just_added:
             change_type = "added"  # this very instant is loaded again
         return row | {
             "row_fingerprint": seen.change_mark,
@@ -184,10 +191,7 @@ class Run:
     def _compare(self, table: TableName) -> Changes[Any]:
         """What this run adds, changes and removes in `table`."""
         known, reading = self._known(table), self._reading(table)
-        before = known.fingerprints
-        if self._options.full_refresh and table not in CHANGE_LOGS:
-            before = dict.fromkeys(before, "")
-        changes = compare(before, reading.marks(table), self._may_go(table, known, reading))
+        changes = compare(self._before(table), reading.marks(table), self._may_go(table, known, reading))
         if table in NUMBER_TABLES and not self._options.allow_mass_removal:
             self._guard(table, known, reading, changes)
         if table in CHANGE_LOGS:
@@ -216,8 +220,10 @@ class Run:
         def number(key: Any) -> str:
             return str(key[0] if table == "phone_number_agents" else key)
 
-        held = Counter({number(key): environment for key, environment in known.environments.items()}.values())
         lost = {number(key): known.environments[key] for key in changes.removed if number(key) not in reading.rows}
+        if not lost:
+            return
+        held = Counter({number(key): environment for key, environment in known.environments.items()}.values())
         gone = Counter(lost.values())
         for key, listing in reading.listings.items():
             guard_removal(self._clients[key].transport.where(PHONE_NUMBERS), listing.distinct, held[key], gone[key])
@@ -227,8 +233,15 @@ class Run:
     def _known(self, table: TableName) -> Known[Any]:
         return self._log(table).known if table in CHANGE_LOGS else self._current(table)
 
+    def _fingerprints_before(self, table: TableName) -> Mapping[Any, str]:
+        """What a listed row is compared with; none is the same where every row is to be sent again."""
+        known = self._known(table).fingerprints
+        if self._options.full_refresh and table not in CHANGE_LOGS:
+            return dict.fromkeys(known, "")
+        return known
+
     def _read_log(self, table: TableName) -> Log:
-        log = self._memory.latest(table, self._clients)
+        log = self._memory.latest(table, self._clients, self.observed_at)
         self._refuse_the_past(max((log.newest[key] for key in self._clients if key in log.newest), default=None))
         return log
 
@@ -255,11 +268,11 @@ class Run:
     @cached_property
     def _numbers(self) -> Reading:
         held = {id for table in ("phone_numbers", "phone_number_changes") for id in self._held(table)}
-        return self._read(PHONE_NUMBERS, PhoneNumber, self._options.filters, held)
+        return self._read(PHONE_NUMBERS, PhoneNumber, NUMBER_TABLES, self._options.filters, held)
 
     @cached_property
     def _requests(self) -> Reading:
-        return self._read(RELEASE_REQUESTS, ReleaseRequest)
+        return self._read(RELEASE_REQUESTS, ReleaseRequest, REQUEST_TABLES)
 
     def _held(self, table: TableName) -> Iterator[str]:
         """The ids that `table`, if this run loads it, holds of this run's environments."""
@@ -270,6 +283,7 @@ class Run:
         self,
         endpoint: str,
         model: type[Resource],
+        tables: Sequence[TableName],
         filters: Mapping[str, str] | None = None,
         held: Collection[str] = (),
     ) -> Reading:
@@ -277,9 +291,11 @@ class Run:
         rows: dict[str, SeenRow] = {}
         listings = {}
         show_progress = self._progress()
+        is_needed = self._is_needed(tables)
         for key, client in self._clients.items():
             client.on_page = show_progress
-            listing = listings[key] = self._list(client, endpoint, self._reader(key, endpoint, model), filters, held)
+            read = self._reader(key, endpoint, model, is_needed)
+            listing = listings[key] = self._list(client, endpoint, read, filters, held)
             for row in listing.rows:
                 other = rows.get(row.id)
                 if other is None or (row.updated_at or NEVER) >= (other.updated_at or NEVER):
@@ -310,34 +326,31 @@ class Run:
         collector = dlt.current.pipeline().collector
         return lambda endpoint, pages: collector.update(f"{endpoint} pages", total=pages)
 
+    def _is_needed(self, tables: Sequence[TableName]) -> Callable[[SeenRow], bool]:
+        """Tells whether any of `tables` is to be sent a row.
+
+        What they hold is read here and now: pages come from other threads, which know no pipeline.
+        """
+        before = {table: self._before(table) for table in tables if table in self._selected}
+
+        def is_needed(row: SeenRow) -> bool:
+            return any(known.get(key) != mark for table, known in before.items() for key, mark in row.marks(table))
+
+        return is_needed
+
     def _reader(
-        self, environment_key: str, endpoint: str, model: type[Resource]
+        self, environment_key: str, endpoint: str, model: type[Resource], is_needed: Callable[[SeenRow], bool]
     ) -> Callable[[Sequence[Json]], list[SeenRow]]:
         where = self._clients[environment_key].transport.where(endpoint)
         names = ColumnNames(self._naming, model_columns(model), where)
 
         def read(rows: Sequence[Json]) -> list[SeenRow]:
             return [
-                self._seen(names.of(row := record.row(), row["id"]), environment_key)
+                _seen(names.of(row := record.row(), row["id"]), environment_key, is_needed)
                 for record in read_rows(model, rows, where)
             ]
 
         return read
-
-    def _seen(self, row: Json, environment_key: str) -> SeenRow:
-        row["environment_key"] = environment_key
-        steady = canonical({name: value for name, value in row.items() if name not in NO_CHANGE})
-        touch = canonical({name: row[name] for name in NO_CHANGE if name in row})
-        agents = row.get("agents") or ()
-        return SeenRow(
-            id=row["id"],
-            environment_key=environment_key,
-            updated_at=row.get("updated_at"),
-            mark=fingerprint(steady, touch),
-            change_mark=fingerprint(steady),
-            agent_marks={agent["id"]: fingerprint(canonical(agent), environment_key.encode()) for agent in agents},
-            values=b"\n".join((steady, touch)),  # a copy, too: orjson's own bytes keep five times their length
-        )
 
     # The ledger.
 
@@ -408,6 +421,28 @@ class ColumnNames:
                 )
             named[column] = value
         return named
+
+
+def _seen(row: Json, environment_key: str, is_needed: Callable[[SeenRow], bool]) -> SeenRow:
+    """`row`, which is taken apart."""
+    row["environment_key"] = environment_key
+    changeless = {name: row.pop(name) for name in NO_CHANGE if name in row}
+    steady, touch = canonical(row), canonical(changeless)
+    seen = SeenRow(
+        id=intern(row["id"]),
+        environment_key=environment_key,
+        updated_at=changeless.get("updated_at"),
+        mark=fingerprint(steady, touch),
+        change_mark=fingerprint(steady),
+        agent_marks={
+            intern(agent["id"]): fingerprint(canonical(agent), environment_key.encode())
+            for agent in row.get("agents") or ()
+        },
+        values=b"",
+    )
+    if is_needed(seen):
+        seen.values = b"\n".join((steady, touch))  # a copy, too: orjson's own bytes keep five times their length
+    return seen
 
 
 def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
