@@ -43,21 +43,14 @@ def test_a_day_out_of_range_is_named(text: str) -> None:
         read_rows(PhoneNumber, [{"id": "a", "renewal_date": text}], "GET /x")
 
 
-def test_a_new_field_that_dlt_would_take_for_an_instant_out_of_range_is_named() -> None:
-    for text in ("0001-01-01T00:00:00+12:00", "9999-12-31T23:59:59-12:00"):
-        with pytest.raises(InvalidRow, match=rf"row 0 of a page, id 'a': since is out of range, but is '{text[:9]}"):
-            read_rows(PhoneNumber, [{"id": "a", "since": text}], "GET /x")
-    for text in (FIRST, LAST, "0001-01-01", "9999-12-31T", "0001-x"):
-        (read,) = read_rows(PhoneNumber, [{"id": "a", "since": text}], "GET /x")
-        assert read.row() == {"id": "a", "since": text}
-
-
 def test_the_ends_of_time_are_loaded_exactly_and_no_view_breaks(account: Account, connector: Connector) -> None:
     """One microsecond more or less would not fit: PostgreSQL, DuckDB and Parquet all count microseconds in 64 bits."""
+    if connector.destination == "clickhouse":
+        pytest.skip("ClickHouse has no days before 1900 nor after 2299")
     ids = list(account.numbers)
     sent: dict[str, Row] = {
-        ids[0]: {"created_at": FIRST, "updated_at": FIRST, "since": FIRST, "renewal_date": "0001-01-01"},
-        ids[1]: {"created_at": LAST, "updated_at": LAST, "since": LAST, "renewal_date": "9999-12-31"},
+        ids[0]: {"created_at": FIRST, "updated_at": FIRST, "renewal_date": "0001-01-01"},
+        ids[1]: {"created_at": LAST, "updated_at": LAST, "renewal_date": "9999-12-31"},
         ids[2]: {"created_at": "1677-09-21T00:12:43.145224Z", "updated_at": "2262-04-11T23:47:16.854776Z"},
     }
     for id, values in sent.items():

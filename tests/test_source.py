@@ -258,6 +258,8 @@ VALUES: dict[str, tuple[Row, str, Any]] = {
     "null": ({"currency": None}, "currency", None),
     "id as integer": ({"id": 4711}, "id", "4711"),
     "new text": ({"colour": "blue"}, "colour", "blue"),
+    "new text like an instant": ({"ported_at": "2024-01-15T10:30:00Z"}, "ported_at", "2024-01-15T10:30:00Z"),
+    "new text beyond time": ({"since": "0001-01-01T00:00:00+12:00"}, "since", "0001-01-01T00:00:00+12:00"),
     "new number": ({"setup_fee": 5}, "setup_fee", 5.0),
     "new boolean": ({"is_ported": True}, "is_ported", True),
     "new object": ({"Carrier Info": {"name": "x", "n": 3}}, "carrier_info", {"name": "x", "n": 3}),

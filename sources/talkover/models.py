@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import date, datetime, timezone
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -43,8 +42,6 @@ UTC = timezone.utc
 _CENT = Decimal(1).scaleb(-MONEY_PLACES)
 _FLOAT_NOISE = Decimal("1e-15")
 _IS_JSON_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?").fullmatch
-_ANY_INSTANT = TypeAdapter(datetime)
-_IS_OF_THE_ENDS_OF_TIME = re.compile(r"0001-|9999-").match
 _STARTS_WITH_DATE = re.compile(r"\d{4}-\d\d-\d\d").match
 
 
@@ -129,10 +126,6 @@ def _read_unknown(value: Any) -> Any:
     A number becomes a double, since PHP writes 5.0 as 5 and a column must not change its type from row to row.
     """
     plain = _read_json(value)
-    if isinstance(plain, str) and _IS_OF_THE_ENDS_OF_TIME(plain):
-        # dlt makes an instant of every text that looks like one; where it has no place in UTC, dlt names no row.
-        with suppress(ValidationError):
-            _in_utc(_ANY_INSTANT.validate_python(plain))
     return float(plain) if type(plain) is int else plain
 
 
