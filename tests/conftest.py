@@ -81,6 +81,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("warehouse", names, indirect=True)
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Writes the matrix of faults, which several processes may have played."""
+    passed = [dict(report.user_properties) for report in terminalreporter.getreports("passed")]
+    endings = [tuple(properties["ending"]) for properties in passed if "ending" in properties]
+    if endings and "UPDATE_DOCS" in os.environ:
+        from .test_faults import write_matrix
+
+        write_matrix(endings)
+
+
 @pytest.fixture
 def warehouse(request: pytest.FixtureRequest, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name that dlt knows a destination by, which is empty and answers."""

@@ -5,11 +5,10 @@ The suite plays a sample; docs/reliability.md has the command that plays everyth
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -32,7 +31,6 @@ FOUNDED, FIRST, SECOND = at("2026-03-13T00:00:00"), at("2026-03-14T00:00:00"), a
 PAGE_SIZE = 3
 STAYS = 99
 TWO = "two in a row"
-Counts = Counter[tuple[str, str]]
 RELIABILITY = Path(__file__).parent.parent / "docs/reliability.md"
 MATRIX_PART = re.compile(r"(<!-- faults: .*? -->\n).*(<!-- end of faults -->)", re.DOTALL)
 
@@ -136,17 +134,14 @@ def start(cell: Cell, workspace: Path, loaded_before: Path) -> Start:
     return Start(account, model, workspace)
 
 
-@pytest.fixture(scope="session")
-def counts(request: pytest.FixtureRequest) -> Iterator[Counts]:
-    """How many cells of which fault ended how; written into the documentation after the last."""
-    counted: Counts = Counter()
-    yield counted
-    if "UPDATE_DOCS" in os.environ:
-        text = RELIABILITY.read_text()
-        RELIABILITY.write_text(MATRIX_PART.sub(lambda part: part[1] + table_of(counted) + part[2], text))
+def write_matrix(endings: Iterable[tuple[str, str]]) -> None:
+    """Puts into the documentation how many cells of which fault ended how."""
+    text = RELIABILITY.read_text()
+    table = table_of(Counter(endings))
+    RELIABILITY.write_text(MATRIX_PART.sub(lambda part: part[1] + table + part[2], text))
 
 
-def table_of(counted: Counts) -> str:
+def table_of(counted: Counter[tuple[str, str]]) -> str:
     lines = ["| fault | cells | loaded the truth | refused, nothing lost |", "| --- | --- | --- | --- |"]
     for name in (*FAULTS, TWO, "all"):
         loaded, refused = (
@@ -157,7 +152,9 @@ def table_of(counted: Counts) -> str:
     return "\n" + "\n".join(lines) + "\n\n"
 
 
-def test_a_run_loads_the_truth_or_says_why_not(cell: Cell, start: Start, counts: Counts) -> None:
+def test_a_run_loads_the_truth_or_says_why_not(
+    cell: Cell, start: Start, record_property: Callable[[str, object], None]
+) -> None:
     account, before = start.account, start.model
     numbers_before = dict(account.numbers)
     with Sandbox(account) as sandbox:
@@ -177,7 +174,7 @@ def test_a_run_loads_the_truth_or_says_why_not(cell: Cell, start: Start, counts:
         found_after = tables_in()
         assert found_after == Model(found).load(account, SECOND).tables
         assert Model(found_after).held("phone_number_changes").keys() == account.numbers.keys()
-    counts[cell.faults[0] if len(cell.faults) == 1 else TWO, outcome] += 1
+    record_property("ending", (cell.faults[0] if len(cell.faults) == 1 else TWO, outcome))
 
 
 def run(connector: Connector) -> str:

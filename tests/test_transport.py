@@ -323,17 +323,20 @@ def test_the_summary_counts_every_request_that_was_sent(kind: str, connector: Co
     connector.sandbox.faults = [Fault(kind, page=2)]
     summary = connector.load(per_page=20)
     assert summary.requests == len(connector.sandbox.seen) > 3 + 1, "the faulty page was asked for again"
+    assert summary.requests_a_minute == summary.requests
 
 
-def test_the_pace_stays_within_what_the_headers_allow() -> None:
+def test_the_pace_stays_within_what_the_headers_allow(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server refuses nothing, because nothing is asked before its window allows it."""
     limit = RateLimit(5, 1.0)
     with Sandbox(Account(size=230, founded=TODAY), rate_limit=limit) as sandbox:
         answers: list[int] = []
         plain = sandbox.answer
         sandbox.answer = lambda request: (answer := plain(request), answers.append(answer[0].status))[0]  # type: ignore[method-assign]
+        monkeypatch.setattr("talkover.transport.MINUTE", limit.seconds)
         started = time.monotonic()
-        Connector(sandbox).load(per_page=20, max_concurrent_requests=8)
+        summary = Connector(sandbox).load(per_page=20, max_concurrent_requests=8)
         seconds = time.monotonic() - started
     assert set(answers) == {200}
     assert len(answers) <= limit.requests * (seconds / limit.seconds + 1)
+    assert limit.requests <= summary.requests_a_minute <= 2 * limit.requests < summary.requests, "two windows meet"

@@ -29,6 +29,7 @@ LAST_DAY, TODAY = LIVES[-1]["day"], "2026-04-02"
 OF_THE_RUN = {
     "run_id",
     "started_at",
+    "requests_a_minute",
     "phone_numbers_listed_at",
     "release_requests_listed_at",
     "last_listing_at",

@@ -303,7 +303,8 @@ def _table(summary: Summary) -> str:
         cost = "not told" if rate.monthly_cost is None else f"{rate.monthly_cost:,.2f}"
         lines.append(f"{group:<24}{rate.numbers:>11,}{cost:>16}")
     where = f"{summary.destination}, dataset {summary.dataset}"
-    return "\n".join([*lines, "", *summary.notes, f"{where}: {summary.requests} requests, {summary.seconds} s"])
+    pace = f"{summary.requests} requests, at most {summary.requests_a_minute} a minute, {summary.seconds} s"
+    return "\n".join([*lines, "", *summary.notes, f"{where}: {pace}"])
 
 
 if __name__ == "__main__":

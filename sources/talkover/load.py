@@ -101,7 +101,10 @@ class RunRate:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a load did, read back from the tables."""
+    """What a load did, read back from the tables.
+
+    `requests_a_minute` are the most within 60 seconds of any environment: the API's plans are limited so, a token.
+    """
 
     run_id: str
     observed_at: datetime
@@ -110,6 +113,7 @@ class Summary:
     resources: dict[str, Counts]
     run_rate: list[RunRate]
     requests: int
+    requests_a_minute: int
     seconds: float
     notes: list[str] = field(default_factory=list)
     connector_version: str = __version__
@@ -398,7 +402,7 @@ def _is_missing_table(error: BaseException) -> bool:
 def _summary(pipeline: dlt.Pipeline, load_id: str, notes: list[str], seconds: float) -> Summary:
     figures = ("listed", "added", "changed", "removed", "complete")
     columns = [f"{resource}_{figure}" for resource in LEDGER_RESOURCES for figure in figures]
-    listed = ", ".join(["run_id", "observed_at", "requests_made", *columns])
+    listed = ", ".join(["run_id", "observed_at", "requests_made", "requests_a_minute", *columns])
     with connect(pipeline) as client:
         numbers, load_runs = map(client.make_qualified_table_name, ("phone_numbers", "load_runs"))
         this_load = f"from {load_runs} where _dlt_load_id = %s"
@@ -415,11 +419,12 @@ def _summary(pipeline: dlt.Pipeline, load_id: str, notes: list[str], seconds: fl
         destination=str(duckdb_file(pipeline) or pipeline.destination.destination_name),
         dataset=pipeline.dataset_name,
         resources={
-            resource: _counts([run[3 + len(figures) * position :][: len(figures)] for run in runs])
+            resource: _counts([run[4 + len(figures) * position :][: len(figures)] for run in runs])
             for position, resource in enumerate(LEDGER_RESOURCES)
         },
         run_rate=[RunRate(*rate) for rate in rates],
         requests=sum(run[2] for run in runs),
+        requests_a_minute=max(run[3] for run in runs),
         seconds=round(seconds, 2),
         notes=notes,
     )

@@ -362,7 +362,8 @@ class Run:
                 "environment_key": key,
                 "started_at": self.started_at,
                 "observed_at": self.observed_at,
-                "requests_made": client.transport.requests_made,
+                "requests_made": client.transport.pace.requests,
+                "requests_a_minute": client.transport.pace.most_a_minute,
                 "connector_version": __version__,
                 **figures[key],
             }

@@ -106,6 +106,7 @@ def _ledger_columns() -> TTableSchemaColumns:
         | _column("started_at", "timestamp", "start of the run, UTC")
         | _column("observed_at", "timestamp", "the instant that the run's changes are dated with, UTC")
         | _column("requests_made", "bigint", "requests sent to the API, retries included")
+        | _column("requests_a_minute", "bigint", "the most of them within 60 seconds")
         | _column("connector_version", "text", "version of this connector")
     )
     for resource in LEDGER_RESOURCES:

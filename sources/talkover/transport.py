@@ -12,6 +12,7 @@ import logging
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -32,6 +33,7 @@ QUOTED_LENGTH = 300
 FOLDED_LENGTH = 100_000
 MAX_BODY_BYTES = 256 * 1024 * 1024
 """An answer that is larger when unpacked is refused: 256 MiB are about 400,000 numbers on one page."""
+MINUTE = 60.0
 PASSING_STATUS = frozenset({408, 425, 429})
 
 log = logging.getLogger("talkover")
@@ -57,7 +59,7 @@ class Transport:
         backoff: float = 1,
         max_wait: float = 300,
     ) -> None:
-        self.requests_made = 0
+        self.pace = Pace()
         self._token = checked_token(token, environment)
         self._base_url = checked_base_url(base_url)
         self._environment = environment
@@ -66,7 +68,7 @@ class Transport:
         self._backoff = backoff
         self._max_wait = max_wait
         self._cancelled = threading.Event()
-        self._allowance = _Allowance(max_wait, self._cancelled)
+        self._allowance = _Allowance(max_wait, self._cancelled, self.pace)
         self._session = _open_session(self._token, self._base_url, connections)
 
     def get(self, endpoint: str, params: Mapping[str, Any]) -> Any:
@@ -100,7 +102,6 @@ class Transport:
         self._allowance.take()
         headers: Mapping[str, str] = {}
         try:
-            self.requests_made += 1
             url = f"{self._base_url}/{endpoint}"
             with self._session.get(url, params=dict(params), timeout=self._timeout, stream=True) as response:
                 headers = response.headers
@@ -194,15 +195,33 @@ class _Passing(Exception):
         self.status = error.status if isinstance(error, ApiError) else None
 
 
+class Pace:
+    """How many requests were sent, and the most of them within any minute: plans are limited by the minute."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.most_a_minute = 0
+        self._of_this_minute: deque[float] = deque()
+
+    def count(self) -> None:
+        now = time.monotonic()
+        self._of_this_minute.append(now)
+        while self._of_this_minute[0] <= now - MINUTE:
+            self._of_this_minute.popleft()
+        self.requests += 1
+        self.most_a_minute = max(self.most_a_minute, len(self._of_this_minute))
+
+
 class _Allowance:
     """Keeps the requests of all threads within the X-RateLimit headers: it pauses before a 429, not after.
 
     A request on its way is counted as one that the last `Remaining` did not know of yet.
     """
 
-    def __init__(self, max_wait: float, cancelled: threading.Event) -> None:
+    def __init__(self, max_wait: float, cancelled: threading.Event, pace: Pace) -> None:
         self._max_wait = max_wait
         self._cancelled = cancelled
+        self._pace = pace
         self._turn = threading.Condition()
         self._limit: int | None = None
         self._remaining: int | None = None
@@ -219,6 +238,7 @@ class _Allowance:
                 ends = max(self._window_ends, self._paused_until)
                 self._turn.wait(timeout=min(max(ends - time.monotonic(), 0.001), 1))
             self._on_their_way += 1
+            self._pace.count()
 
     def give_back(self, headers: Mapping[str, str]) -> None:
         """Ends a turn with the headers that came, if any."""
