@@ -12,7 +12,7 @@ import pytest
 
 from talkover.sandbox import Account, Sandbox
 
-from .conftest import TABLES, TODAY, Connect, Connector
+from .conftest import TABLES, TODAY, Connector
 
 PER_PAGE = 100
 TEN = 10
@@ -49,10 +49,10 @@ def large() -> Account:
     return Account(size=1000, founded=TODAY)
 
 
-def test_a_run_asks_for_every_page_once_and_for_nothing_else(large: Account, connect: Connect) -> None:
+def test_a_run_asks_for_every_page_once_and_for_nothing_else(large: Account) -> None:
     pages = math.ceil(len(large.numbers) / PER_PAGE) + math.ceil(len(large.requests) / PER_PAGE)
     with Sandbox(large) as sandbox:
-        connector = connect(sandbox)
+        connector = Connector(sandbox)
         for _ in ("first load", "no change"):
             sandbox.seen.clear()
             assert connector.load().requests == pages

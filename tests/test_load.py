@@ -201,9 +201,10 @@ def test_a_table_dropped_by_hand_is_made_again(table: str, connector: Connector)
 
 
 def test_two_runs_at_once_one_works_and_the_other_says_who_holds_the_lock(
-    connector: Connector, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connector.sandbox.latency = 3
+    connector = Connector(sandbox)
+    sandbox.latency = 3
     monkeypatch.setattr("talkover.load.LOCK_SECONDS", 0.2)
     with (
         another_run(connector, "Extract") as running,
@@ -214,8 +215,9 @@ def test_two_runs_at_once_one_works_and_the_other_says_who_holds_the_lock(
     assert len(connector.rows("phone_numbers")) == 57
 
 
-def test_a_short_wait_for_the_lock_is_waited_out(connector: Connector) -> None:
-    connector.sandbox.latency = 1
+def test_a_short_wait_for_the_lock_is_waited_out(sandbox: Sandbox) -> None:
+    connector = Connector(sandbox)
+    sandbox.latency = 1
     with another_run(connector, "Extract") as running:
         connector.load()
     assert running.returncode == 0

@@ -16,7 +16,7 @@ from talkover.analysis import Account as Analysed
 from talkover.report import NOTEBOOKS, execute, notebooks_folder, write_report
 from talkover.sandbox import Account, Sandbox
 
-from .conftest import TODAY, Connect, Connector, at
+from .conftest import TODAY, Connector, at
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 MOST_CELLS = 15
@@ -91,14 +91,12 @@ def test_headlines_are_those_of_the_views(connector: Connector, account: Account
     assert all(cost in text for cost in at_stake)
 
 
-def load(connect: Connect, *accounts: Account, **arguments: Any) -> Connector:
+def load(*accounts: Account, **arguments: Any) -> None:
     """Loads each account into an environment of its own."""
     tokens = {f"talq_{n}": account for n, account in enumerate(accounts)}
     with Sandbox(tokens) as sandbox:
-        connector = connect(sandbox)
         environments = {f"env{n}": token for n, token in enumerate(tokens)}
-        connector.load(api_token=None, environments=environments, **arguments)
-    return connector
+        Connector(sandbox).load(api_token=None, environments=environments, **arguments)
 
 
 def five_currencies() -> Account:
@@ -125,9 +123,9 @@ ACCOUNTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("accounts", ACCOUNTS.values(), ids=ACCOUNTS)
-def test_every_account_gives_a_report(accounts: list[Account], connect: Connect, workspace: Path) -> None:
-    connector = load(connect, *accounts)
-    write_report(Analysed(destination=connector.destination), workspace / "out.html")
+def test_every_account_gives_a_report(accounts: list[Account], workspace: Path) -> None:
+    load(*accounts)
+    write_report(Analysed(), workspace / "out.html")
     html = (workspace / "out.html").read_text()
     assert len(html) < 3e6
     assert html.count("<h2") == 1 + len(NOTEBOOKS)
@@ -146,19 +144,18 @@ def test_a_report_on_twenty_thousand_numbers_stays_small(workspace: Path) -> Non
     assert (workspace / "out.html").stat().st_size < 3e6
 
 
-def test_one_environment_and_a_month_to_begin_with(connect: Connect) -> None:
-    connector = load(connect, Account(seed=1, size=5), Account(seed=2, size=7), observed_at=at("2026-01-05T00:00:00"))
-    where = {"destination": connector.destination}
-    assert len(Analysed("env1", **where).view("current_numbers")) == 7
-    assert Analysed("env1", **where).environments == ["env1"]
-    months = Analysed(since="2026-03", **where).months
+def test_one_environment_and_a_month_to_begin_with(workspace: Path) -> None:
+    load(Account(seed=1, size=5), Account(seed=2, size=7), observed_at=at("2026-01-05T00:00:00"))
+    assert len(Analysed("env1").view("current_numbers")) == 7
+    assert Analysed("env1").environments == ["env1"]
+    months = Analysed(since="2026-03").months
     assert f"{months[0]:%Y-%m}" == "2026-03"
-    assert months[-1] == read_view("monthly_cost", **where)["month"].max()
+    assert months[-1] == read_view("monthly_cost")["month"].max()
     for wrong, says in (("2026-13", "is no month"), ("March", "is no month"), ("2069-01", "after the last month")):
         with pytest.raises(ConfigurationError, match=says):
-            Analysed(since=wrong, **where).months  # noqa: B018
+            Analysed(since=wrong).months  # noqa: B018
     with pytest.raises(ConfigurationError, match="'env2' was never loaded. There are env0, env1"):
-        Analysed("env2", **where)
+        Analysed("env2")
 
 
 def test_nothing_loaded_is_a_sentence_in_a_notebook_too(workspace: Path, sandbox: Sandbox) -> None:
