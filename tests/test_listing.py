@@ -11,16 +11,13 @@ from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import Answer
 
 from .conftest import TODAY, Connector, Row
+from .test_source import first
 
 
 @pytest.fixture
 def connector(sandbox: Sandbox) -> Connector:
     """The destination does not matter here."""
     return Connector(sandbox)
-
-
-def first(account: Account) -> Row:
-    return next(iter(account.numbers.values()))
 
 
 # Every row arrives.
