@@ -103,7 +103,7 @@ class Memory:
         return Log(Known(fingerprints, environments), newest, just_added, elsewhere)
 
     def latest_rows(self, table: TableName, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The latest version of each of `ids` in the change log `table`, whole: column to value."""
+        """The latest version of each of `ids` in the change log `table`, whole: column to value as a listing has it."""
         rows: dict[str, dict[str, Any]] = {}
         for start in range(0, len(ids), IDS_A_QUERY):
             columns = {
@@ -113,7 +113,7 @@ class Memory:
             }
             for values in self._select(table, list(columns), latest=True, ids=ids[start : start + IDS_A_QUERY]):
                 row = {
-                    name: _typed(value, column.get("data_type"))
+                    name: _in_json(value, column.get("data_type"))
                     for (name, column), value in zip(columns.items(), values, strict=True)
                 }
                 rows[row["id"]] = row
@@ -176,13 +176,15 @@ def _stream(client: SqlClientBase[Any], query: str, values: Sequence[str]) -> It
                 yield from rows
 
 
-def _typed(value: Any, data_type: str | None) -> Any:
-    """What was loaded: some drivers give 1 for true, and instants without their zone."""
+def _in_json(value: Any, data_type: str | None) -> Any:
+    """What was loaded, as a listing has it: instants, days and money as text. Some drivers give 1 for true."""
     if value is None:
         return None
     if data_type == "bool":
         return bool(value)
-    return in_utc(value) if data_type == "timestamp" else value
+    if data_type == "timestamp":
+        return in_utc(value).isoformat()
+    return str(value) if data_type in ("date", "decimal") else value
 
 
 def in_utc(value: datetime | str) -> datetime:

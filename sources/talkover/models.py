@@ -169,7 +169,7 @@ def _read_agents(value: Any) -> Any:
 
 def _in_utc(value: datetime) -> datetime:
     """The API states its instants in UTC; one without an offset is taken for that."""
-    if not value.utcoffset():
+    if value.tzinfo is None:
         return value.replace(tzinfo=UTC)
     try:
         return value.astimezone(UTC)

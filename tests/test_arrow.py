@@ -1,0 +1,78 @@
+"""On DuckDB load_account sends Arrow tables, a pipeline of one's own sends rows: the tables must not tell which."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import dlt
+import duckdb
+import pytest
+
+from talkover import run, talkover_source
+from talkover.load import duckdb_file
+from talkover.sandbox import Account, Sandbox
+
+from .conftest import TABLES, Connector, at
+
+DAYS = ("2026-03-15T06:00:00", "2026-03-16T06:00:00", "2026-03-17T06:00:00")
+SELECTS = (
+    'select column_name, column_type, "null" from (describe {}.talkover.{})',
+    "select * exclude (_dlt_id, _dlt_load_id) from {}.talkover.{}",
+)
+ROW_BY_ROW = "typed-jsonl"
+
+
+@pytest.fixture
+def connector(sandbox: Sandbox) -> Connector:
+    return Connector(sandbox)
+
+
+def extracted(connector: Connector) -> dict[str, set[str]]:
+    """The kinds of file that the last load extracted, by table."""
+    kinds: dict[str, set[str]] = {}
+    for steps in connector.pipeline().last_trace.last_extract_info.metrics.values():
+        for file in steps[0]["job_metrics"]:
+            kinds.setdefault(file.split(".")[0], set()).add(file.rsplit(".", 1)[1])
+    return kinds
+
+
+def test_both_ways_make_the_same_tables(account: Account, sandbox: Sandbox, connector: Connector) -> None:
+    own = dlt.pipeline("own", destination=dlt.destinations.duckdb("own.duckdb"), dataset_name="talkover")
+    numbers = list(account.numbers.values())
+    for day in DAYS:
+        connector.load(observed_at=at(day))
+        own.run(talkover_source(sandbox.token, base_url=sandbox.base_url, observed_at=at(day)))
+        account.release(numbers.pop()["id"])
+        numbers[0]["current_price"] += 1
+        numbers[1] |= {"agents": [], "renewal_date": None, "created_at": "2026-03-01T10:00:00.123456+02:00"}
+        numbers[2]["environment"] = None
+
+    file = duckdb_file(connector.pipeline())
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{file}' as loaded (read_only)")
+        connection.execute("attach 'own.duckdb' as own (read_only)")
+        for table, select in product(TABLES, SELECTS):
+            loaded, own_rows = (
+                connection.execute(f"{select.format(name, table)} order by all").fetchall()
+                for name in ("loaded", "own")
+            )
+            assert loaded == own_rows != []
+        removed = "from loaded.talkover.phone_number_changes where change_type = 'removed' and agents is not null"
+        assert connection.execute(f"select count(*) {removed}").fetchone() == (2,)
+
+
+def test_dlt_takes_no_documented_row_one_by_one(connector: Connector) -> None:
+    connector.load()
+    assert extracted(connector) == {table: {"parquet"} for table in TABLES} | {"load_runs": {ROW_BY_ROW}}
+
+
+def test_a_new_field_in_one_batch_of_many_gets_its_column(
+    account: Account, connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "ROWS_A_BATCH", 10)
+    list(account.numbers.values())[25] |= {"carrier": "Vivo", "agents": [{"id": "a-1", "name": "Ana", "tone": 1}]}
+    connector.load()
+    assert extracted(connector)["phone_numbers"] == {"parquet", ROW_BY_ROW}
+    assert len(connector.rows("phone_numbers")) == len(account.numbers)
+    assert [row["carrier"] for row in connector.rows("phone_numbers") if row["carrier"]] == ["Vivo"]
+    assert [row["agent_tone"] for row in connector.rows("phone_number_agents") if row["agent_tone"]] == [1]
