@@ -22,6 +22,10 @@ CONCURRENCY = 4
 LARGE = 50_000
 """From here on pages are of 5,000 rows: with 100 it would be the server that is measured."""
 
+SINGER = ("singer-sdk", "target-duckdb", "duckdb<1.2")
+"""With duckdb 1.2 and later target-duckdb 0.8 loses the first row of every batch: it takes it for a header."""
+SINGER_TARGET = {"path": "loaded.duckdb", "default_target_schema": "plain", "add_metadata_columns": True}
+
 Command = Callable[[Path, str, int, Path], Sequence[str]]
 """Makes a command line of the folder of programs, the base URL, the page size and the folder to work in."""
 
@@ -98,19 +102,51 @@ def plain_dlt(*arguments: str) -> Tool:
 def singer() -> Tool:
     def command(programs: Path, base_url: str, per_page: int, folder: Path) -> Sequence[str]:
         (folder / "tap.json").write_text(json.dumps({"base_url": base_url, "per_page": per_page}))
-        target = {"path": "loaded.duckdb", "default_target_schema": "plain", "add_metadata_columns": True}
-        (folder / "target.json").write_text(json.dumps(target))
+        (folder / "target.json").write_text(json.dumps(SINGER_TARGET))
         tap = f"{programs / 'python'} {RUNNERS / 'singer_tap.py'} --config tap.json"
         return ["bash", "-o", "pipefail", "-c", f"{tap} | {programs / 'target-duckdb'} --config target.json"]
 
     return Tool(
-        # With duckdb 1.2 and later target-duckdb 0.8 loses the first row of every batch: it takes it for a header.
-        packages=("singer-sdk", "target-duckdb", "duckdb<1.2"),
+        packages=SINGER,
         command=command,
         schema="plain",
         stamp="_sdc_batched_at",
         with_agent="select id from plain.phone_numbers where contains(agents::text, ?)",
         told=("singer-sdk", "target-duckdb", "duckdb"),
+    )
+
+
+def meltano() -> Tool:
+    def command(programs: Path, base_url: str, per_page: int, folder: Path) -> Sequence[str]:
+        tap = folder / "tap-talkover"
+        tap.write_text(f'#!/bin/sh\nexec {programs / "python"} {RUNNERS / "singer_tap.py"} "$@"\n')
+        tap.chmod(0o755)
+        extractor = {
+            "name": "tap-talkover",
+            "namespace": "tap_talkover",
+            "executable": str(tap),
+            "capabilities": ["catalog", "discover"],
+            "config": {"base_url": base_url, "per_page": per_page},
+        }
+        loader = {
+            "name": "target-duckdb",
+            "namespace": "target_duckdb",
+            "executable": str(programs / "target-duckdb"),
+            "config": SINGER_TARGET,
+        }
+        environments = {"default_environment": "bench", "environments": [{"name": "bench"}]}
+        project = {"version": 1, **environments, "plugins": {"extractors": [extractor], "loaders": [loader]}}
+        (folder / "meltano.yml").write_text(json.dumps(project))
+        return [str(programs / "meltano"), "run", "tap-talkover", "target-duckdb"]
+
+    return Tool(
+        packages=("meltano", *SINGER),
+        command=command,
+        schema="plain",
+        stamp="_sdc_batched_at",
+        with_agent="select id from plain.phone_numbers where contains(agents::text, ?)",
+        told=("meltano", "singer-sdk", "target-duckdb", "duckdb"),
+        settings={"MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false"},
     )
 
 
@@ -136,6 +172,7 @@ TOOLS = {
     "dlt-parquet": plain_dlt("--format", "parquet"),
     "dlt-parquet-cursor": plain_dlt("--format", "parquet", "--cursor"),
     "singer": singer(),
+    "meltano": meltano(),
     "pyairbyte": pyairbyte(),
 }
 DLT_WITHOUT_CURSOR = ("dlt", "dlt-jsonl", "dlt-parquet")
