@@ -6,6 +6,7 @@ from itertools import product
 
 import dlt
 import duckdb
+import pyarrow
 import pytest
 
 from talkover import run, talkover_source
@@ -76,3 +77,27 @@ def test_a_new_field_in_one_batch_of_many_gets_its_column(
     assert len(connector.rows("phone_numbers")) == len(account.numbers)
     assert [row["carrier"] for row in connector.rows("phone_numbers") if row["carrier"]] == ["Vivo"]
     assert [row["agent_tone"] for row in connector.rows("phone_number_agents") if row["agent_tone"]] == [1]
+
+
+@pytest.mark.parametrize("setting", ["true", "false"])
+def test_rows_have_ids_whatever_dlt_is_told_to_do_with_arrow_tables_of_others(
+    setting: str, account: Account, connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connector.load()
+    for name in ("ADD_DLT_ID", "ADD_DLT_LOAD_ID"):
+        monkeypatch.setenv(f"NORMALIZE__PARQUET_NORMALIZER__{name}", setting)
+    bought = account.buy()["id"]
+    connector.load()
+    with connector.pipeline().sql_client() as client:
+        ids = client.execute_sql("select count(*), count(distinct _dlt_id) from phone_numbers")
+        loads = client.execute_sql("select count(distinct _dlt_load_id) from phone_numbers")
+        assert (ids, loads) == ([(len(account.numbers), len(account.numbers))], [(2,)])
+    assert bought in connector.by_id()
+
+
+def test_arrow_tables_of_other_pipelines_in_the_process_stay_as_they_are(connector: Connector) -> None:
+    connector.load()
+    other = dlt.pipeline("other", destination=dlt.destinations.duckdb("other.duckdb"), dataset_name="theirs")
+    other.run(pyarrow.table({"a": [1]}), table_name="others")
+    with other.sql_client() as client:
+        assert client.execute_sql("select * from others") == [(1,)]

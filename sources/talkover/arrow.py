@@ -2,37 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+import dlt
 import orjson
+from dlt.common.configuration import known_sections, resolve_configuration
 from dlt.common.destination import DestinationCapabilitiesContext
+from dlt.common.normalizers.utils import generate_dlt_ids
+from dlt.common.schema.typing import TTableSchemaColumns
+from dlt.common.schema.utils import dlt_id_column, dlt_load_id_column
+from dlt.extract import DltResource
+from dlt.normalize.configuration import ItemsNormalizerConfiguration
 
 from .tables import TableName, columns
 
 
-def to_arrow(table: TableName, capabilities: DestinationCapabilitiesContext) -> Callable[..., Any]:
-    """A step for the resource `table`: a batch of rows, with values as JSON has them, becomes an Arrow table.
+def send_arrow(resource: DltResource, table: TableName, capabilities: DestinationCapabilitiesContext) -> None:
+    """Makes `resource` send its batches of rows as Arrow tables, and the destination gets Parquet.
 
-    One with a field that no page documents stays as it is, since dlt is to find the field's type.
+    A batch with a field that no page documents stays rows, since dlt is to find the field's type.
     """
     documented = columns(table)
     lists = [name for name, column in documented.items() if column["data_type"] == "json"]
+    # A row has the API's instants, days and money as text, as JSON does; only these are of their column's type.
+    typed = {name for name, column in documented.items() if column["data_type"] in ("bool", "bigint")} | {"changed_at"}
+    own = _own_columns()
 
-    def convert(rows: Any, meta: Any = None) -> Any:  # noqa: ARG001  dlt gives it by this name
+    def to_arrow(rows: Any, meta: Any = None) -> Any:  # noqa: ARG001  dlt gives it by this name
         if not rows or not all(row.keys() <= documented.keys() for row in rows):
             return rows
         import pyarrow  # noqa: PLC0415  no run without changes needs it
         from dlt.common.libs.pyarrow import columns_to_arrow  # noqa: PLC0415
 
-        for row in rows:
+        load_id = dlt.current.load_package_state()["load_id"]
+        for row, dlt_id in zip(rows, generate_dlt_ids(len(rows)), strict=True):
             row |= {name: orjson.dumps(row[name]).decode() for name in lists if isinstance(row.get(name), list)}
-        schema = columns_to_arrow(documented, capabilities, "UTC")
-        types = dict(zip(schema.names, schema.types, strict=True))
-        in_json = {pyarrow.bool_(), pyarrow.int64()}  # and all else is text there: instants, days, money
-        read_as = {name: kind if kind in in_json else pyarrow.string() for name, kind in types.items()}
-        arrays = pyarrow.array(rows, pyarrow.struct(read_as.items())).flatten()
-        typed = [array.cast(kind) for array, kind in zip(arrays, types.values(), strict=True)]
-        return pyarrow.Table.from_arrays(typed, schema=schema)
+            row |= {"_dlt_load_id": load_id, "_dlt_id": dlt_id}
+        schema = columns_to_arrow(documented | own, capabilities, "UTC")
+        in_rows = [
+            column if column.name in typed else pyarrow.field(column.name, pyarrow.string()) for column in schema
+        ]
+        arrays = pyarrow.array(rows, pyarrow.struct(in_rows)).flatten()
+        in_order = [array.cast(column.type) for array, column in zip(arrays, schema, strict=True)]
+        return pyarrow.Table.from_arrays(in_order, schema=schema)
 
-    return convert
+    resource.apply_hints(file_format="parquet", columns=own).add_step(to_arrow)
+
+
+def _own_columns() -> TTableSchemaColumns:
+    """The columns of dlt itself, which it adds to rows, but to Arrow tables only where it is told to."""
+    told = resolve_configuration(
+        ItemsNormalizerConfiguration(), sections=(known_sections.NORMALIZE, "parquet_normalizer")
+    )
+    load_id: TTableSchemaColumns = {"_dlt_load_id": dlt_load_id_column()}
+    return load_id if told.add_dlt_id else load_id | {"_dlt_id": dlt_id_column()}

@@ -42,7 +42,7 @@ from filelock import FileLock, Timeout
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from . import __version__
-from .arrow import to_arrow
+from .arrow import send_arrow
 from .destinations import refuse_unfit
 from .errors import ConfigurationError, LoadError, RunInProgress, TalkoverError, ViewError
 from .memory import in_utc
@@ -70,10 +70,7 @@ DEFAULTS_NAME = "defaults of talkover"
 DEFAULTS = {
     "runtime": {"log_level": "CRITICAL"},
     "data_writer": {"disable_compression": True},
-    "normalize": {
-        "data_writer": {"disable_compression": True},
-        "parquet_normalizer": {"add_dlt_id": True, "add_dlt_load_id": True},
-    },
+    "normalize": {"data_writer": {"disable_compression": True}},
 }
 """Settings of dlt where nobody set them. Its errors are raised, so it need not log them too; intermediate files live
 for seconds, and packing them costs a third of a load."""
@@ -161,8 +158,8 @@ def load_account(
         pipeline = open_pipeline(destination, dataset, pipeline_name, progress)
         with _without_pandas() if is_alone and duckdb_file(pipeline) else nullcontext(), _kept_open(pipeline):
             _forget_other_destination(pipeline)
-            notes = _finish_pending(pipeline)
             _suit_duckdb(pipeline, source)
+            notes = _finish_pending(pipeline)
             load_id = _run(pipeline, source)
             failed = create_views(pipeline)
             summary = _summary(pipeline, load_id, notes, time.monotonic() - started)
@@ -398,9 +395,9 @@ def _suit_duckdb(pipeline: dlt.Pipeline, source: DltSource) -> None:
     capabilities = pipeline.destination.capabilities()
     if capabilities.sqlglot_dialect != "duckdb":
         return
-    pipeline.destination.caps_params["loader_parallelism_strategy"] = "sequential"
+    pipeline.destination.caps_params.setdefault("loader_parallelism_strategy", "sequential")
     for table in KEYS.keys() - {"load_runs"}:
-        source.resources[table].apply_hints(file_format="parquet").add_step(to_arrow(table, capabilities))
+        send_arrow(source.resources[table], table, capabilities)
 
 
 def _is_missing_table(error: BaseException) -> bool:

@@ -163,7 +163,7 @@ class Run:
         return row | {
             "row_fingerprint": seen.change_mark,
             "change_type": change_type,
-            "changed_at": self.observed_at.isoformat(),
+            "changed_at": self.observed_at,
         }
 
     def _agent_row(self, number_id: str, agent_id: str) -> Json:
@@ -184,7 +184,7 @@ class Run:
         if table == "phone_numbers":
             return [{"id": id, REMOVED: True} for id in keys]
         last = self._memory.latest_rows(table, keys)
-        return [last[id] | {"change_type": "removed", "changed_at": self.observed_at.isoformat()} for id in keys]
+        return [last[id] | {"change_type": "removed", "changed_at": self.observed_at} for id in keys]
 
     # What is new, different and gone.
 
