@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import dlt
@@ -11,22 +12,31 @@ from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.normalizers.utils import generate_dlt_ids
 from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.common.schema.utils import dlt_id_column, dlt_load_id_column
-from dlt.extract import DltResource
+from dlt.extract import DltSource
 from dlt.normalize.configuration import ItemsNormalizerConfiguration
 
-from .tables import TableName, columns
+from .tables import KEYS, columns
 
 
-def send_arrow(resource: DltResource, table: TableName, capabilities: DestinationCapabilitiesContext) -> None:
-    """Makes `resource` send its batches of rows as Arrow tables, and the destination gets Parquet.
+def send_arrow(source: DltSource, capabilities: DestinationCapabilitiesContext) -> None:
+    """Makes `source` send its batches of rows as Arrow tables, and the destination gets Parquet.
 
-    A batch with a field that no page documents stays rows, since dlt is to find the field's type.
+    A batch with a field that no page documents stays rows, since dlt is to find the field's type. So do the one or two
+    of `load_runs`: a run without changes need not import what writes Parquet.
     """
-    documented = columns(table)
+    own = _own_columns()
+    for table in KEYS.keys() - {"load_runs"}:
+        step = _to_arrow(columns(table), own, capabilities)
+        source.resources[table].apply_hints(file_format="parquet", columns=own).add_step(step)
+
+
+def _to_arrow(
+    documented: TTableSchemaColumns, own: TTableSchemaColumns, capabilities: DestinationCapabilitiesContext
+) -> Callable[..., Any]:
+    """A step of a resource, for batches of rows with `documented` columns; those of dlt itself, `own`, come on top."""
     lists = [name for name, column in documented.items() if column["data_type"] == "json"]
     # A row has the API's instants, days and money as text, as JSON does; only these are of their column's type.
     typed = {name for name, column in documented.items() if column["data_type"] in ("bool", "bigint")} | {"changed_at"}
-    own = _own_columns()
 
     def to_arrow(rows: Any, meta: Any = None) -> Any:  # noqa: ARG001  dlt gives it by this name
         if not rows or not all(row.keys() <= documented.keys() for row in rows):
@@ -46,7 +56,7 @@ def send_arrow(resource: DltResource, table: TableName, capabilities: Destinatio
         in_order = [array.cast(column.type) for array, column in zip(arrays, schema, strict=True)]
         return pyarrow.Table.from_arrays(in_order, schema=schema)
 
-    resource.apply_hints(file_format="parquet", columns=own).add_step(to_arrow)
+    return to_arrow
 
 
 def _own_columns() -> TTableSchemaColumns:

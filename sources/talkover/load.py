@@ -47,7 +47,7 @@ from .destinations import refuse_unfit
 from .errors import ConfigurationError, LoadError, RunInProgress, TalkoverError, ViewError
 from .memory import in_utc
 from .source import talkover_source
-from .tables import KEYS, LEDGER_RESOURCES
+from .tables import LEDGER_RESOURCES
 from .views import create_views, view_names
 
 PIPELINE = "talkover_pipeline"
@@ -388,16 +388,13 @@ def _suit_duckdb(pipeline: dlt.Pipeline, source: DltSource) -> None:
     """DuckDB gets Arrow tables as Parquet, one table after the other.
 
     dlt prefers INSERT statements for it, which take seven times as long, and works on each row. Not JSON lines: dlt
-    lets DuckDB guess their types, and a text that looks like a time or a UUID is rewritten as one. Not for a row or two
-    of `load_runs`: a run without changes need not import what writes Parquet. Tables side by side are no faster, and
-    take a third more memory.
+    lets DuckDB guess their types, and a text that looks like a time or a UUID is rewritten as one. Tables side by side
+    are no faster, and take a third more memory.
     """
     capabilities = pipeline.destination.capabilities()
-    if capabilities.sqlglot_dialect != "duckdb":
-        return
-    pipeline.destination.caps_params.setdefault("loader_parallelism_strategy", "sequential")
-    for table in KEYS.keys() - {"load_runs"}:
-        send_arrow(source.resources[table], table, capabilities)
+    if capabilities.sqlglot_dialect == "duckdb":
+        pipeline.destination.caps_params.setdefault("loader_parallelism_strategy", "sequential")
+        send_arrow(source, capabilities)
 
 
 def _is_missing_table(error: BaseException) -> bool:
