@@ -72,9 +72,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every test that asks for a warehouse runs on each destination."""
+    """Every test that asks for a warehouse runs on each destination, unless it is marked as one for DuckDB."""
     if "warehouse" in metafunc.fixturenames:
-        names = metafunc.config.getoption("--destinations").split(",")
+        is_for_duckdb = metafunc.definition.get_closest_marker("duckdb")
+        names = ["duckdb"] if is_for_duckdb else metafunc.config.getoption("--destinations").split(",")
         unknown = set(names) - WAREHOUSES.keys()
         if unknown:
             raise pytest.UsageError(f"unknown destinations {', '.join(unknown)}: of {', '.join(WAREHOUSES)}")

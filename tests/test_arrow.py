@@ -23,9 +23,7 @@ SELECTS = (
 ROW_BY_ROW = "typed-jsonl"
 
 
-@pytest.fixture
-def connector(sandbox: Sandbox) -> Connector:
-    return Connector(sandbox)
+pytestmark = pytest.mark.duckdb
 
 
 def extracted(connector: Connector) -> dict[str, set[str]]:

@@ -26,10 +26,7 @@ from .conftest import TODAY, Connector
 INVALID = {"success": False, "message": "The given data was invalid.", "errors": {"type": ["It is invalid."]}}
 
 
-@pytest.fixture
-def connector(sandbox: Sandbox) -> Connector:
-    """The destination does not matter here."""
-    return Connector(sandbox)
+pytestmark = pytest.mark.duckdb  # the destination does not matter here
 
 
 @pytest.fixture

@@ -13,12 +13,7 @@ from talkover.sandbox.faults import Answer
 from .conftest import TODAY, Connector, Row
 from .test_source import first
 
-
-@pytest.fixture
-def connector(sandbox: Sandbox) -> Connector:
-    """The destination does not matter here."""
-    return Connector(sandbox)
-
+pytestmark = pytest.mark.duckdb  # the destination does not matter here
 
 # Every row arrives.
 

@@ -20,12 +20,7 @@ from talkover.transport import Transport, server_message
 
 from .conftest import TODAY, Connector
 
-
-@pytest.fixture
-def connector(sandbox: Sandbox) -> Connector:
-    """The destination does not matter here."""
-    return Connector(sandbox)
-
+pytestmark = pytest.mark.duckdb  # the destination does not matter here
 
 PASSING = (
     "429-seconds",
