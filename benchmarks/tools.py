@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,6 @@ CONCURRENCY = 4
 LARGE = 50_000
 """From here on pages are of 5,000 rows: with 100 it would be the server that is measured."""
 
-SINGER = ("singer-sdk", "target-duckdb", "duckdb<1.2")
-"""With duckdb 1.2 and later target-duckdb 0.8 loses the first row of every batch: it takes it for a header."""
 SINGER_TARGET = {"path": "loaded.duckdb", "default_target_schema": "plain", "add_metadata_columns": True}
 
 Command = Callable[[Path, str, int, Path], Sequence[str]]
@@ -107,7 +105,8 @@ def singer() -> Tool:
         return ["bash", "-o", "pipefail", "-c", f"{tap} | {programs / 'target-duckdb'} --config target.json"]
 
     return Tool(
-        packages=SINGER,
+        # With duckdb 1.2 and later target-duckdb 0.8 loses the first row of every batch: it takes it for a header.
+        packages=("singer-sdk", "target-duckdb", "duckdb<1.2"),
         command=command,
         schema="plain",
         stamp="_sdc_batched_at",
@@ -139,13 +138,12 @@ def meltano() -> Tool:
         (folder / "meltano.yml").write_text(json.dumps(project))
         return [str(programs / "meltano"), "run", "tap-talkover", "target-duckdb"]
 
-    return Tool(
-        packages=("meltano", *SINGER),
+    pair = singer()
+    return replace(
+        pair,
+        packages=("meltano", *pair.packages),
         command=command,
-        schema="plain",
-        stamp="_sdc_batched_at",
-        with_agent="select id from plain.phone_numbers where contains(agents::text, ?)",
-        told=("meltano", "singer-sdk", "target-duckdb", "duckdb"),
+        told=("meltano", *pair.told),
         settings={"MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false"},
     )
 
