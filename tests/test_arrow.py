@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from itertools import product
+from pathlib import Path
 
 import dlt
 import duckdb
@@ -14,6 +19,7 @@ from talkover.load import duckdb_file
 from talkover.sandbox import Account, Sandbox
 
 from .conftest import TABLES, Connector, at
+from .environments import ROOT
 
 DAYS = ("2026-03-15T06:00:00", "2026-03-16T06:00:00", "2026-03-17T06:00:00")
 SELECTS = (
@@ -99,3 +105,12 @@ def test_arrow_tables_of_other_pipelines_in_the_process_stay_as_they_are(connect
     other.run(pyarrow.table({"a": [1]}), table_name="others")
     with other.sql_client() as client:
         assert client.execute_sql("select * from others") == [(1,)]
+
+
+def test_dlt_is_quiet_with_the_settings_of_this_repository(connector: Connector) -> None:
+    Path(".dlt").mkdir()
+    shutil.copy(ROOT / ".dlt/config.toml", ".dlt")
+    account = {"TALKOVER_TOKEN": connector.sandbox.token, "SOURCES__TALKOVER__BASE_URL": connector.sandbox.base_url}
+    command = [sys.executable, "-m", "talkover", "load"]
+    done = subprocess.run(command, env=os.environ | account, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

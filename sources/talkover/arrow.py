@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from logging import LogRecord
 from typing import Any
 
 import dlt
 import orjson
+from dlt.common import logger
 from dlt.common.configuration import known_sections, resolve_configuration
 from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.normalizers.utils import generate_dlt_ids
@@ -17,6 +19,8 @@ from dlt.normalize.configuration import ItemsNormalizerConfiguration
 
 from .tables import KEYS, columns
 
+JSON_IS_TEXT = tuple(f"In resource: {table}, when merging arrow schema with dlt schema" for table in KEYS)
+
 
 def send_arrow(source: DltSource, capabilities: DestinationCapabilitiesContext) -> None:
     """Makes `source` send its batches of rows as Arrow tables, and the destination gets Parquet.
@@ -24,6 +28,7 @@ def send_arrow(source: DltSource, capabilities: DestinationCapabilitiesContext) 
     A batch with a field that no page documents stays rows, since dlt is to find the field's type. So do the one or two
     of `load_runs`: a run without changes need not import what writes Parquet.
     """
+    logger.LOGGER.addFilter(_is_news)
     own = _own_columns()
     for table in KEYS.keys() - {"load_runs"}:
         step = _to_arrow(columns(table), own, capabilities)
@@ -57,6 +62,11 @@ def _to_arrow(
         return pyarrow.Table.from_arrays(in_order, schema=schema)
 
     return to_arrow
+
+
+def _is_news(record: LogRecord) -> bool:
+    """JSON is text in an Arrow table, and dlt warns with every batch that it is not."""
+    return not record.getMessage().startswith(JSON_IS_TEXT)
 
 
 def _own_columns() -> TTableSchemaColumns:
