@@ -194,7 +194,8 @@ def mariadb_server() -> Iterator[tuple[str, Any]]:
         if os.geteuid() == 0:
             shutil.chown(folder, user)
         port = free_port()
-        where = [f"--datadir={folder}/data", f"--user={user}"]
+        # A MariaDB that starts deletes every temporary table it finds in tmpdir: the other worker's too, if both use /tmp.
+        where = [f"--datadir={folder}/data", f"--tmpdir={folder}", f"--user={user}"]
         make = [install, "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", *where]
         subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
         listen = ["--bind-address=127.0.0.1", f"--port={port}", f"--socket={folder}/socket", "--skip-log-bin"]
