@@ -224,16 +224,18 @@ def test_a_short_wait_for_the_lock_is_waited_out(sandbox: Sandbox) -> None:
     assert len(connector.rows("load_runs")) == 2
 
 
-def test_a_database_file_that_another_program_holds_is_named(sandbox: Sandbox) -> None:
+def test_a_database_file_that_another_program_only_reads_is_named(sandbox: Sandbox) -> None:
+    """A notebook that is left open."""
     connector = Connector(sandbox)
     connector.load()
     before = connector.state()
     hold = (
-        "import duckdb, time; c = duckdb.connect('talkover_pipeline.duckdb'); print('held', flush=True); time.sleep(60)"
+        "import duckdb, time; c = duckdb.connect('talkover_pipeline.duckdb', read_only=True); "
+        "print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True) as holder:
         wait_for_line(holder, "held")
-        with pytest.raises(LoadError, match=f"Could not set lock on file.*talkover_pipeline.duckdb.*PID {holder.pid}"):
+        with pytest.raises(LoadError, match=f"pipeline.duckdb is open in another process, .*PID {holder.pid}"):
             connector.load()
         holder.kill()
     connector.load()

@@ -96,7 +96,7 @@ def test_reading_does_not_write(connector: Connector) -> None:
 
 
 def test_nothing_loaded_is_one_sentence(warehouse: str) -> None:
-    with pytest.raises(NothingLoaded, match=r"Run `talkover load` first; .*--demo"):
+    with pytest.raises(NothingLoaded, match=r"run `talkover load` first. .*--demo"):
         read_view("monthly_cost", destination=warehouse)
     assert not list(Path().glob("*.duckdb")), "looking must not make a file"
 
@@ -124,7 +124,7 @@ def test_a_file_that_another_process_writes(sandbox: Sandbox) -> None:
     with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout
         holder.stdout.readline()
-        with pytest.raises(LoadError, match="lock"):
+        with pytest.raises(LoadError, match="is open in another process"):
             read_view("current_numbers")
         holder.kill()
     assert len(read_view("current_numbers")) == 57

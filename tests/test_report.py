@@ -84,7 +84,7 @@ def test_nothing_loaded_is_one_line(workspace: Path, capsys: pytest.CaptureFixtu
     assert main(["report"]) == 1
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert "Run `talkover load` first" in err
+    assert "run `talkover load` first" in err
 
 
 def test_a_notebook_that_fails_leaves_the_earlier_report(
@@ -122,7 +122,7 @@ def test_a_missing_extra_says_what_to_install(
     monkeypatch.setitem(sys.modules, "talkover.report", None)
     monkeypatch.setitem(sys.modules, "nbclient", None)
     assert main(["report"]) == 2
-    assert "pip install 'talkover[notebooks]'" in capsys.readouterr().err
+    assert "pip install '.[notebooks]'" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -6,9 +6,11 @@ from collections import Counter, defaultdict
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import pairwise
+from pathlib import Path
 from statistics import median
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pytest
 import sqlglot
@@ -710,6 +712,23 @@ def test_views_are_made_without_loading(connect: Connect, sandbox: Sandbox, caps
     assert capsys.readouterr().out.split() == list(view_names())
     assert sandbox.seen == []
     assert connector.rows("data_health")
+
+
+def test_there_are_no_views_of_nothing(warehouse: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["views", "--destination", warehouse]) == 1
+    assert capsys.readouterr().err.startswith("talkover: dataset 'talkover' is not there yet: run `talkover load`")
+    assert not list(Path().glob("*.duckdb")), "looking must not make a file"
+
+
+def test_views_of_the_demo_are_made_without_loading(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["load", "--demo"]) == 0
+    with duckdb.connect("talkover_demo.duckdb") as file:
+        file.execute("drop view talkover.findings")
+    capsys.readouterr()
+    assert main(["views", "--demo"]) == 0
+    assert capsys.readouterr().out.split() == list(view_names())
+    with duckdb.connect("talkover_demo.duckdb") as file:
+        assert file.execute("select count(*) > 0 from talkover.findings").fetchone() == (True,)
 
 
 # Other dialects: what was only parsed is said in the docs.

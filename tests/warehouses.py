@@ -194,7 +194,7 @@ def mariadb_server() -> Iterator[tuple[str, Any]]:
         if os.geteuid() == 0:
             shutil.chown(folder, user)
         port = free_port()
-        # A MariaDB that starts deletes every temporary table it finds in tmpdir: the other worker's too, if both use /tmp.
+        # A MariaDB that starts deletes all temporary tables in tmpdir: another worker's too, if both have /tmp.
         where = [f"--datadir={folder}/data", f"--tmpdir={folder}", f"--user={user}"]
         make = [install, "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", *where]
         subprocess.run(make, check=True, stdout=subprocess.DEVNULL)

@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
 
     views = commands.add_parser("views", help="create the views again, or print them", description=_views.__doc__)
     _add_destination(views)
+    views.add_argument("--demo", action="store_true", help="of the demo account")
     views.add_argument("--print", metavar="DIALECT", help="print them instead, for postgres, snowflake, bigquery …")
     views.set_defaults(run=_views)
 
@@ -181,7 +182,9 @@ def _report(options: argparse.Namespace) -> int:
         from .analysis import Account
         from .report import write_report
     except ImportError as error:
-        raise ConfigurationError(f"{error.name} is missing. Run: pip install 'talkover[notebooks]'") from None
+        raise ConfigurationError(
+            f"{error.name} is missing. Run, in the project's folder: pip install '.[notebooks]'"
+        ) from None
     from .load import DEMO_PIPELINE, PIPELINE
     from .progress import show
 
@@ -208,9 +211,10 @@ def _views(options: argparse.Namespace) -> int:
 
         print(";\n\n".join(view_sql(name, options.print) for name in view_names()), end=";\n")
         return 0
-    from .load import create_views_alone
+    from .load import DEMO_PIPELINE, PIPELINE, create_views_alone
 
-    print("\n".join(create_views_alone(options.destination, options.dataset)))
+    pipeline_name = DEMO_PIPELINE if options.demo else PIPELINE
+    print("\n".join(create_views_alone(options.destination, options.dataset, pipeline_name)))
     return 0
 
 

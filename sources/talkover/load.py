@@ -29,7 +29,11 @@ import dlt
 from dlt.common.configuration import known_sections, resolve_configuration
 from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.configuration.providers import CustomLoaderDocProvider
-from dlt.common.destination.exceptions import DestinationTerminalException, DestinationUndefinedEntity
+from dlt.common.destination.exceptions import (
+    DestinationTerminalException,
+    DestinationUndefinedEntity,
+    UnknownDestinationModule,
+)
 from dlt.common.exceptions import DltException
 from dlt.common.pipeline import get_dlt_pipelines_dir
 from dlt.common.runtime.collector import NULL_COLLECTOR
@@ -44,7 +48,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_expo
 from . import __version__
 from .arrow import send_arrow
 from .destinations import refuse_unfit
-from .errors import ConfigurationError, LoadError, RunInProgress, TalkoverError, ViewError
+from .errors import ConfigurationError, LoadError, NothingLoaded, RunInProgress, TalkoverError, ViewError
 from .memory import in_utc
 from .source import talkover_source
 from .tables import LEDGER_RESOURCES
@@ -171,10 +175,16 @@ def load_account(
 def create_views_alone(
     destination: Any = None, dataset: str | None = None, pipeline_name: str = PIPELINE
 ) -> tuple[str, ...]:
-    """Creates the views over tables that are there already. Raises ViewError with those that could not be."""
+    """Creates the views over tables that are there already.
+
+    Raises NothingLoaded where there are none, and ViewError with the views that could not be created.
+    """
     with plain_errors(), run_lock(pipeline_name):
         use_defaults()
-        if failed := create_views(open_pipeline(destination, dataset, pipeline_name)):
+        pipeline = open_pipeline(destination, dataset, pipeline_name)
+        if not _is_loaded(pipeline):
+            raise NothingLoaded(f"dataset {pipeline.dataset_name!r} is not there yet: {what_to_run(pipeline)}")
+        if failed := create_views(pipeline):
             raise ViewError(failed)
     return view_names()
 
@@ -241,13 +251,40 @@ def connect(pipeline: dlt.Pipeline, *, read_only: bool = False) -> Iterator[Any]
     try:
         client.open_connection()
     except Exception as error:
-        raise LoadError(f"{pipeline.destination.destination_name} does not answer: {_first_line(error)}") from error
+        raise LoadError(_why_unreachable(pipeline, error)) from error
     try:
         if read_only and (statement := READ_ONLY.get(client.capabilities.sqlglot_dialect)):
             client.execute_sql(statement)
         yield client
     finally:
         client.close_connection()
+
+
+def what_to_run(pipeline: dlt.Pipeline) -> str:
+    """What a person who finds nothing in the destination does first."""
+    if pipeline.pipeline_name == DEMO_PIPELINE:
+        return "run `talkover load --demo` first"
+    return "run `talkover load` first. Without an account, `talkover load --demo` and `talkover report --demo` show one"
+
+
+def _is_loaded(pipeline: dlt.Pipeline) -> bool:
+    """Whether the dataset is there. A file of DuckDB that is not is not made by asking."""
+    file = duckdb_file(pipeline)
+    if file is not None and not file.exists():
+        return False
+    with connect(pipeline) as client:
+        return bool(client.has_dataset())
+
+
+def _why_unreachable(pipeline: dlt.Pipeline, error: Exception) -> str:
+    reason = _first_line(getattr(error, "inner_exc", None) or error)
+    if "Could not set lock on file" in reason:
+        holder = re.search(r"held in (.+ \(PID \d+\))", reason)
+        return (
+            f"{duckdb_file(pipeline)} is open in another process{f', {holder[1]}' if holder else ''}. DuckDB lets one "
+            "process write or several read. Close it there and run this again; PostgreSQL allows both at once"
+        )
+    return f"{pipeline.destination.destination_name} does not answer: {reason}"
 
 
 class _NoPandas(MetaPathFinder):
@@ -322,6 +359,9 @@ def plain_errors() -> Iterator[None]:
                 raise cause from error
             if isinstance(cause, ConfigurationException):
                 raise ConfigurationError(f"dlt's configuration: {_first_line(cause)}") from error
+            if isinstance(cause, UnknownDestinationModule):
+                instead = "Take duckdb, postgres or another one of docs/destinations.md"
+                raise ConfigurationError(f"{cause.ref!r} is no destination that dlt knows. {instead}") from error
         step = f"the {error.step} step failed: " if isinstance(error, PipelineStepFailed) else ""
         raise LoadError(step + _first_line(causes[-1]) + _where(causes[-1])) from error
     except OSError as error:

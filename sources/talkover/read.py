@@ -20,7 +20,7 @@ from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.utils import set_working_dir
 
 from .errors import ConfigurationError, NothingLoaded
-from .load import DEMO_PIPELINE, PIPELINE, connect, duckdb_file, open_pipeline, plain_errors, use_defaults
+from .load import PIPELINE, connect, duckdb_file, open_pipeline, plain_errors, use_defaults, what_to_run
 from .tables import KEYS
 from .views import view_names
 
@@ -70,13 +70,13 @@ def read_view(
         pipeline = open_pipeline(destination, dataset, pipeline_name)
         file = duckdb_file(pipeline)
         if file is not None and not file.exists():
-            raise NothingLoaded(f"there is no {file} yet. {_what_to_do(pipeline)}")
+            raise NothingLoaded(f"there is no {file} yet: {what_to_run(pipeline)}")
         try:
             names, rows = _select(pipeline, name, environment)
         except DestinationUndefinedEntity:
             where = file or pipeline.destination.destination_name
             raise NothingLoaded(
-                f"{where} holds no {name} in dataset {pipeline.dataset_name!r} yet. {_what_to_do(pipeline)}"
+                f"{where} holds no {name} in dataset {pipeline.dataset_name!r} yet: {what_to_run(pipeline)}"
             ) from None
     frame = pd.DataFrame(rows, columns=names, dtype=object)
     return frame.assign(**{column: _typed(frame[column]) for column in frame})
@@ -92,12 +92,6 @@ def _project_folder() -> Iterator[None]:
     with set_working_dir(str(here.parent)):
         dlt.current.run_context().reload()
         yield
-
-
-def _what_to_do(pipeline: dlt.Pipeline) -> str:
-    command = "talkover load --demo" if pipeline.pipeline_name == DEMO_PIPELINE else "talkover load"
-    demo = f"`talkover load --demo` and pipeline_name={DEMO_PIPELINE!r} show one"
-    return f"Run `{command}` first; without an account, {demo}"
 
 
 def _select(pipeline: dlt.Pipeline, name: str, environment: str | None) -> tuple[list[str], list[Any]]:
