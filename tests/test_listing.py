@@ -18,7 +18,7 @@ pytestmark = pytest.mark.duckdb  # the destination does not matter here
 # Every row arrives.
 
 
-@pytest.mark.parametrize("size", [0, 1, 20, 57, 100, 101, 1234])
+@pytest.mark.parametrize("size", [0, 1, 20, 57, 100, 101, 200, 1234])
 @pytest.mark.parametrize("pagination", ["meta", "links", "none"])
 def test_every_row_arrives_under_each_reading_of_pagination(size: int, pagination: Any) -> None:
     account = Account(size=size, founded=TODAY)
@@ -31,6 +31,17 @@ def test_every_row_arrives_under_each_reading_of_pagination(size: int, paginatio
     assert summary.resources["phone_numbers"].complete
 
 
+def test_a_request_that_comes_twice_is_one_row_whatever_else_it_says(sandbox: Sandbox, account: Account) -> None:
+    """`updated_at` decides which one of two rows stands; no page documents it of a request, so it may be anything."""
+    request = next(iter(account.requests.values()))
+    rows = [*account.requests.values(), request | {"updated_at": "2026-01-01T00:00:00Z"}, request | {"reason": "last"}]
+    answer = Answer(200, {"success": True, "data": rows})
+    sandbox.faults = [Fault("answer", "phone-numbers/release-requests", answer=answer)]
+    connector = Connector(sandbox)
+    connector.load()
+    assert connector.by_id("release_requests")[request["id"]]["reason"] == "last"
+
+
 def test_a_server_that_caps_the_page_size_loses_nothing() -> None:
     account = Account(size=130, founded=TODAY)
     with Sandbox(account, largest_page=20, caps_pages=True) as sandbox:
@@ -40,13 +51,14 @@ def test_a_server_that_caps_the_page_size_loses_nothing() -> None:
     assert set(connector.by_id()) == set(account.numbers)
 
 
+@pytest.mark.parametrize("size", [57, 75])
 @pytest.mark.parametrize("pagination", ["simple", "size", "more", "total", "nested"])
-def test_undocumented_ways_to_tell_of_pages_lose_nothing(pagination: Any) -> None:
+def test_undocumented_ways_to_tell_of_pages_lose_nothing(pagination: Any, size: int) -> None:
     """A cap below what was asked, and no `last_page` in its place, must not pass for the end of the list."""
-    with Sandbox(Account(size=57), pagination=pagination, largest_page=25, caps_pages=True) as sandbox:
+    with Sandbox(Account(size=size), pagination=pagination, largest_page=25, caps_pages=True) as sandbox:
         connector = Connector(sandbox)
-        assert connector.load().resources["phone_numbers"].listed == 57
-        assert len(connector.rows("phone_numbers")) == 57
+        assert connector.load().resources["phone_numbers"].listed == size
+        assert len(connector.rows("phone_numbers")) == size
 
 
 def test_a_server_that_refuses_the_page_size_is_asked_for_its_own() -> None:

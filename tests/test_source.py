@@ -382,6 +382,15 @@ def test_a_number_that_moves_to_another_environment_is_one_row(
     assert len(both.rows("phone_numbers")) == 27
 
 
+def test_no_environment_is_asked_for_the_numbers_of_another(both: Connector) -> None:
+    """A number that is missing from a list of several pages is looked for again: not in another environment's."""
+    load_environments(both, per_page=5)
+    both.sandbox.seen.clear()
+    load_environments(both, per_page=5)
+    pages = [request.query["page"] for request in both.sandbox.seen if request.endpoint == "phone-numbers"]
+    assert sorted(pages) == ["1", "1", "2", "2", "3", "3"]
+
+
 def test_the_failure_of_one_environment_loads_nothing(live: Account, test: Account, both: Connector) -> None:
     load_environments(both)
     before = both.state()
@@ -450,11 +459,27 @@ def test_loading_one_table_without_its_log_loses_nothing_for_the_log(
 
 def test_the_source_can_be_used_twice(sandbox: Sandbox, account: Account, warehouse: str) -> None:
     pipeline = dlt.pipeline("again", destination=warehouse, dataset_name="numbers")
+    source = talkover_source(sandbox.token, base_url=sandbox.base_url)
     for size in (57, 56):
-        source = talkover_source(sandbox.token, base_url=sandbox.base_url)
         pipeline.run(source)
         assert count(pipeline) == size
         account.release(next(iter(account.numbers)))
+    with pipeline.sql_client() as client:
+        name = client.make_qualified_table_name("load_runs")
+        requests = client.execute_sql(f"select requests_made from {name}")
+    assert [row[0] for row in requests or ()] == [2, 2]
+
+
+def test_the_source_can_be_used_again_after_a_failure(sandbox: Sandbox, account: Account) -> None:
+    """The threads of a run that fails are told to stop: the next one must ask as often as any other."""
+    pipeline = dlt.pipeline("again", destination="duckdb", dataset_name="numbers")
+    source = talkover_source(sandbox.token, base_url=sandbox.base_url, per_page=20)
+    sandbox.faults = [Fault("401", "phone-numbers", 2)]
+    with pytest.raises(PipelineStepFailed):
+        pipeline.run(source)
+    sandbox.faults = [Fault("500", "phone-numbers", 2)]
+    pipeline.run(source)
+    assert count(pipeline) == len(account.numbers)
 
 
 def test_the_source_is_iterated_without_a_pipeline(sandbox: Sandbox, account: Account) -> None:

@@ -125,7 +125,7 @@ class TalkoverClient:
     def first_page(self, endpoint: str, read: Read[Row]) -> Page[Row]:
         """Page 1 alone."""
         try:
-            return self._page(endpoint, read, {"page": 1})
+            return self._page(endpoint, read, 1, {})
         finally:
             self.transport.close()
 
@@ -160,25 +160,25 @@ class TalkoverClient:
         return listing
 
     def _read_pages(self, endpoint: str, read: Read[Row], filters: Mapping[str, str]) -> list[Page[Row]]:
-        def page(params: Mapping[str, Any]) -> Page[Row]:
-            return self._page(endpoint, read, {**filters, **params})
+        def page(number: int, params: Mapping[str, Any] | None = None) -> Page[Row]:
+            return self._page(endpoint, read, number, {**filters, **(params or {})})
 
-        first = page({"page": 1})
+        first = page(1)
         if first.last_page is not None:
             return [first, *self._side_by_side(page, range(2, first.last_page + 1))]
         pages, seen = [first], {row.id for row in first.rows}
         while (params := pages[-1].next_params) is not None and len(pages) < MAX_PAGES:
-            following = page({"page": len(pages) + 1, **params})
+            following = page(len(pages) + 1, params)
             if seen.issuperset(row.id for row in following.rows):
                 break  # past the end, or an API that knows no pages and repeats itself
             pages.append(following)
             seen.update(row.id for row in following.rows)
         return pages
 
-    def _side_by_side(self, page: Callable[[Mapping[str, Any]], Page[Row]], numbers: Iterable[int]) -> list[Page[Row]]:
+    def _side_by_side(self, page: Callable[[int], Page[Row]], numbers: Iterable[int]) -> list[Page[Row]]:
         pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="talkover")
         try:
-            futures = [pool.submit(page, {"page": number}) for number in numbers]
+            futures = [pool.submit(page, number) for number in numbers]
             for future in as_completed(futures):
                 future.result()
             return [future.result() for future in futures]
@@ -188,18 +188,20 @@ class TalkoverClient:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # a page that hangs must not hold up an error
 
-    def _page(self, endpoint: str, read: Read[Row], params: Mapping[str, Any]) -> Page[Row]:
+    def _page(self, endpoint: str, read: Read[Row], number: int, params: Mapping[str, Any]) -> Page[Row]:
+        """Page `number`, as `params` ask for it where the API told how."""
+        asked = {"page": number, **params}
         try:
             size = {} if self._per_page is None else {"per_page": self._per_page}
-            body = self.transport.get(endpoint, {**size, **params})
+            body = self.transport.get(endpoint, {**size, **asked})
         except ApiError as error:
             if error.status != 422 or "per_page" not in error.fields or self._per_page is None:
                 raise
             log.info("%s: per_page=%s is refused; using the server's own page size", endpoint, self._per_page)
             self._per_page = None
-            body = self.transport.get(endpoint, params)
+            body = self.transport.get(endpoint, asked)
         try:
-            page = _parse_page(body, read, params["page"], self._per_page or DEFAULT_PAGE_SIZE)
+            page = _parse_page(body, read, self._per_page or DEFAULT_PAGE_SIZE)
         except UnexpectedPayload as error:
             raise UnexpectedPayload(
                 f"{self.transport.where(endpoint)} answered 200 with {self.transport.redact(str(error))}"
@@ -208,7 +210,7 @@ class TalkoverClient:
         return page
 
 
-def _parse_page(body: Any, read: Read[Row], number: int, per_page: int) -> Page[Row]:
+def _parse_page(body: Any, read: Read[Row], per_page: int) -> Page[Row]:
     rows = _rows_of(body)
     told = _pagination(body)
     total, size = _count_of(told, "total"), _count_of(told, "per_page")
@@ -227,7 +229,7 @@ def _parse_page(body: Any, read: Read[Row], number: int, per_page: int) -> Page[
         next_params = dict(parse_qsl(urlsplit(following).query))
     elif last_page is None and (is_full or told.get("has_more") is True or (total or 0) > len(rows) > 0):
         # No word of pages, yet exactly a page full, or fewer than there are: only a look at the next page tells.
-        next_params = {"page": number + 1}
+        next_params = {}
     return Page(read(rows), total, last_page, next_params)
 
 

@@ -267,17 +267,17 @@ class Run:
 
     @cached_property
     def _numbers(self) -> Reading:
-        held = {id for table in ("phone_numbers", "phone_number_changes") for id in self._held(table)}
-        return self._read(PHONE_NUMBERS, PhoneNumber, NUMBER_TABLES, self._options.filters, held)
+        return self._read(PHONE_NUMBERS, PhoneNumber, NUMBER_TABLES, self._options.filters, self._held)
 
     @cached_property
     def _requests(self) -> Reading:
         return self._read(RELEASE_REQUESTS, ReleaseRequest, REQUEST_TABLES)
 
-    def _held(self, table: TableName) -> Iterator[str]:
-        """The ids that `table`, if this run loads it, holds of this run's environments."""
-        environments = self._known(table).environments if table in self._selected else {}
-        return (id for id, key in environments.items() if key in self._clients)
+    def _held(self, environment_key: str) -> set[str]:
+        """The ids of the numbers that the tables of this run hold of an environment."""
+        by_number: tuple[TableName, ...] = ("phone_numbers", "phone_number_changes")
+        tables = [table for table in by_number if table in self._selected]
+        return {id for table in tables for id, key in self._known(table).environments.items() if key == environment_key}
 
     def _read(
         self,
@@ -285,7 +285,7 @@ class Run:
         model: type[Resource],
         tables: Sequence[TableName],
         filters: Mapping[str, str] | None = None,
-        held: Collection[str] = (),
+        held: Callable[[str], Collection[str]] = lambda _: (),
     ) -> Reading:
         """Lists `endpoint` in every environment; of rows with the same id, the one that was updated last stands."""
         rows: dict[str, SeenRow] = {}
@@ -295,7 +295,7 @@ class Run:
         for key, client in self._clients.items():
             client.on_page = show_progress
             read = self._reader(key, endpoint, model, is_needed)
-            listing = listings[key] = self._list(client, endpoint, read, filters, held)
+            listing = listings[key] = self._list(client, endpoint, read, filters, held(key))
             for row in listing.rows:
                 other = rows.get(row.id)
                 if other is None or (row.updated_at or NEVER) >= (other.updated_at or NEVER):
@@ -429,10 +429,11 @@ def _seen(row: Json, environment_key: str, is_needed: Callable[[SeenRow], bool])
     row["environment_key"] = environment_key
     changeless = {name: row.pop(name) for name in NO_CHANGE if name in row}
     steady, touch = canonical(row), canonical(changeless)
+    updated_at = changeless.get("updated_at")
     seen = SeenRow(
         id=intern(row["id"]),
         environment_key=environment_key,
-        updated_at=changeless.get("updated_at"),
+        updated_at=updated_at if isinstance(updated_at, datetime) else None,  # of a request no page documents it
         mark=fingerprint(steady, touch),
         change_mark=fingerprint(steady),
         agent_marks={

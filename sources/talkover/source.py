@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
+from functools import partial
 from typing import Annotated, Any, Optional
 
 import dlt
@@ -85,7 +86,8 @@ def talkover_source(
     # A text of a field that is not documented stays text: what one row holds must not decide for all later ones.
     dlt.current.source_schema().remove_type_detection("iso_timestamp")
     tokens = _tokens(api_token, environments, environment_key)
-    clients = _clients(tokens, base_url, per_page, max_concurrent_requests)
+    make_clients = partial(_clients, tokens, base_url, per_page, max_concurrent_requests)
+    make_clients()  # what cannot work is an error here, while each run has clients of its own
     options = Options(
         filters=_filters(type=type, has_voice=has_voice, has_whatsapp=has_whatsapp, search=search),
         observed_at=_aware(observed_at),
@@ -101,7 +103,7 @@ def talkover_source(
         tables: dict[str, TTableSchema] = {
             name: selected[name].compute_table_schema() for name in KEYS if name in selected
         }
-        yield Run(clients, options, source.schema, tables)
+        yield Run(make_clients(), options, source.schema, tables)
 
     def resource(table: TableName) -> DltResource:
         def rows(run: Run) -> Iterator[Any]:
