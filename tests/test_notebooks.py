@@ -13,10 +13,12 @@ import pytest
 
 from talkover import ConfigurationError, NothingLoaded, ReportError, read_view
 from talkover.analysis import Account as Analysed
+from talkover.analysis import bridge, explained
 from talkover.report import NOTEBOOKS, execute, notebooks_folder, write_report
 from talkover.sandbox import Account, Sandbox
 
 from .conftest import TODAY, Connector, at
+from .test_source import first
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 MOST_CELLS = 15
@@ -156,6 +158,48 @@ def test_one_environment_and_a_month_to_begin_with(workspace: Path) -> None:
             Analysed(since=wrong).months  # noqa: B018
     with pytest.raises(ConfigurationError, match="'env2' was never loaded. There are env0, env1"):
         Analysed("env2")
+
+
+def a_year_of_euros(sandbox: Sandbox, account: Account) -> Connector:
+    """Dollars since June; euros, and with them pounds that were dollars, since January."""
+    connector = Connector(sandbox)
+    for number in account.numbers.values():
+        number |= {"currency": "USD", "monthly_renewal_cost": "1.00"}
+    connector.load(observed_at=at("2025-06-15T00:00:00"))
+    account.buy().update(currency="EUR", monthly_renewal_cost="20.00")
+    first(account)["currency"] = "GBP"
+    connector.load(observed_at=at("2026-01-15T00:00:00"))
+    account.buy().update(currency="EUR", monthly_renewal_cost="5.00")
+    connector.load(observed_at=at("2026-02-15T00:00:00"))
+    return connector
+
+
+def test_the_bridge_leaves_out_the_first_load_and_nothing_else(sandbox: Sandbox, account: Account) -> None:
+    a_year_of_euros(sandbox, account)
+    for since in ("2025-06", "2026-01"):
+        looked_at = Analysed(since=since)
+        rows = bridge(looked_at.recent(looked_at.view("monthly_cost")), looked_at.first_months).set_index("currency")
+        assert (rows["opening"]["EUR"], rows["added"]["EUR"], rows["closing"]["EUR"]) == (0, 25, 25)
+        assert (rows["opening"]["USD"], rows["removed"]["USD"], rows["closing"]["USD"]) == (57, 1, 56)
+        assert (rows["opening"] + rows["added"] - rows["removed"] + rows["repriced"] == rows["closing"]).all()
+
+
+def test_the_first_month_of_an_account_is_a_bridge_from_nothing(sandbox: Sandbox) -> None:
+    Connector(sandbox).load()
+    looked_at = Analysed()
+    rows = bridge(looked_at.view("monthly_cost"), looked_at.first_months)
+    assert len(rows) == len(looked_at.view("monthly_cost"))
+    assert (rows["added"] == rows["closing"]).all()
+
+
+def test_a_number_that_changes_its_currency_did_not_leave(sandbox: Sandbox, account: Account) -> None:
+    a_year_of_euros(sandbox, account)
+    looked_at = Analysed()
+    changes = explained(looked_at.view("cost_changes"), looked_at.view("release_request_flow"))
+    moved = changes[(changes["phone_number_id"] == first(account)["id"]) & (changes["changed_at"] > "2026-01-01")]
+    assert sorted(moved["kind"]) == ["added", "removed"]
+    assert set(moved["why"]) == {"moved between currencies or environments"}
+    assert set(changes[changes["currency"] == "EUR"]["why"]) == {"new in the list"}
 
 
 def test_nothing_loaded_is_a_sentence_in_a_notebook_too(workspace: Path, sandbox: Sandbox) -> None:

@@ -72,6 +72,13 @@ def test_it_holds_no_script_and_names_no_address(report: Path) -> None:
     assert report.stat().st_size < 3e6
 
 
+@pytest.mark.slow
+def test_whoever_may_read_other_new_files_may_read_it(report: Path) -> None:
+    other = report.with_name("other")
+    other.touch()
+    assert report.stat().st_mode == other.stat().st_mode
+
+
 def test_a_wrong_argument_exits_2_and_writes_nothing(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["load", "--demo"]) == 0
     for arguments in (["--since", "soon"], ["--environment", "nowhere"]):

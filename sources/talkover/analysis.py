@@ -7,7 +7,7 @@ ever added up across groups. Money stays `Decimal`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -90,6 +90,11 @@ class Account:
             raise ConfigurationError(f"since={self.since!r} is after the last month, {there[-1]:%Y-%m}")
         return chosen
 
+    @cached_property
+    def first_months(self) -> dict[str, pd.Timestamp]:
+        """The month of each environment's first load: it only brings what was there already."""
+        return dict(self.view("monthly_cost").groupby("environment_key", observed=True)["month"].min())
+
     def recent(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows of `months`."""
         return frame[frame["month"].isin(self.months)]
@@ -111,14 +116,13 @@ def with_money(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     return frame[frame["group"].isin(frame[has_money]["group"].unique())]
 
 
-def bridge(monthly: pd.DataFrame) -> pd.DataFrame:
+def bridge(monthly: pd.DataFrame, first_months: Mapping[str, pd.Timestamp]) -> pd.DataFrame:
     """One row a group of `monthly_cost`: opening, added, removed, repriced and closing cost of all its months together.
 
-    The month of the first load only brings what was there already, so it is left out where others follow.
+    An environment's first month (see `Account`) is left out where others follow.
     """
-    first = monthly["month"].min()
-    is_first_load = (monthly["month"] == first) & (monthly["opening_numbers"] == 0)
-    rest = monthly[~is_first_load | (monthly["month"].nunique() == 1)]
+    first = monthly["environment_key"].astype("string").map(first_months)
+    rest = monthly[(monthly["month"] != first) | (first == monthly["month"].max())]
     return rest.groupby("group", sort=False, as_index=False).agg(
         since=("month", "first"),
         opening=("opening_cost", "first"),
@@ -131,15 +135,22 @@ def bridge(monthly: pd.DataFrame) -> pd.DataFrame:
 def explained(changes: pd.DataFrame, requests: pd.DataFrame) -> pd.DataFrame:
     """`cost_changes`, newest first, each with a `why`; `requests` is `release_request_flow`."""
     approved = set(requests[requests["status"] == "approved"]["phone_number_id"])
+    # Removed and added at the same instant: it never left.
+    moved = changes.duplicated(["phone_number_id", "changed_at"], keep=False)
 
-    def why(kind: str, phone_number_id: str, cost: Decimal) -> str:
+    def why(kind: str, phone_number_id: str, cost: Decimal, is_move: bool) -> str:
+        if is_move:
+            return "moved between currencies or environments"
         if kind == "added":
             return "new in the list"
         if kind == "removed":
             return "given back" if phone_number_id in approved else "left the list, no approved request"
         return "price went up" if cost > 0 else "price went down"
 
-    said = [why(*row) for row in zip(changes["kind"], changes["phone_number_id"], changes["monthly_cost"], strict=True)]
+    said = [
+        why(*row)
+        for row in zip(changes["kind"], changes["phone_number_id"], changes["monthly_cost"], moved, strict=True)
+    ]
     return changes.assign(why=said).sort_values("changed_at", ascending=False, kind="stable")
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import nbformat
@@ -61,11 +61,13 @@ def write_report(account: Account, out: Path, say: Say = lambda _: None) -> None
     say("writing")
     pages = Environment(loader=PackageLoader("talkover", "."), autoescape=True, undefined=StrictUndefined)
     html = pages.get_template("report.html").render(sections=sections, **_front(account))
+    part = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        with NamedTemporaryFile("w", dir=out.parent, prefix=f".{out.name}.", encoding="utf-8", delete=False) as file:
-            file.write(html)
-        os.replace(file.name, out)
+        part.write_text(html, encoding="utf-8")
+        part.replace(out)
     except OSError as error:
+        with suppress(OSError):
+            part.unlink()
         raise ReportError(f"cannot write {out}: {error.strerror}") from None
 
 
