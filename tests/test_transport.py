@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from talkover import ApiError, AuthenticationError, ConfigurationError, UnexpectedPayload
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import Answer
-from talkover.sandbox.server import RateLimit
+from talkover.sandbox.server import RateLimit, Request
 from talkover.transport import Transport, server_message
 
 from .conftest import TODAY, Connector
@@ -319,6 +320,25 @@ def test_the_summary_counts_every_request_that_was_sent(kind: str, connector: Co
     summary = connector.load(per_page=20)
     assert summary.requests == len(connector.sandbox.seen) > 3 + 1, "the faulty page was asked for again"
     assert summary.requests_a_minute == summary.requests
+
+
+def test_the_first_answer_of_a_new_window_counts() -> None:
+    """The end of a window is told in whole seconds, rounded up: the next one can begin before it."""
+    told = {"1": (2, 1, 0.0), "2": (0, 1, 0.0), "3": (99, 60, 0.3), "4": (98, 60, 0.0)}
+    with Sandbox(Account(size=80, founded=TODAY)) as sandbox:
+        plain = sandbox.answer
+
+        def answer(request: Request) -> Any:
+            made, behaviour = plain(request)
+            remaining, reset, seconds = told[request.query["page"]]
+            time.sleep(seconds)
+            headers = {"Limit": "100", "Remaining": str(remaining), "Reset": str(reset)}
+            return replace(made, headers={f"X-RateLimit-{name}": value for name, value in headers.items()}), behaviour
+
+        sandbox.answer = answer  # type: ignore[method-assign]
+        started = time.monotonic()
+        assert Connector(sandbox).load(per_page=20, max_concurrent_requests=2).resources["phone_numbers"].listed == 80
+    assert time.monotonic() - started < 20, "the new window lasts a minute"
 
 
 def test_the_pace_stays_within_what_the_headers_allow(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,8 @@ FOLDED_LENGTH = 100_000
 MAX_BODY_BYTES = 256 * 1024 * 1024
 """An answer that is larger when unpacked is refused: 256 MiB are about 400,000 numbers on one page."""
 MINUTE = 60.0
+RESET_ROUNDING = 2.0
+"""Seconds by which two answers of the same window may differ about its end: they tell whole ones."""
 PASSING_STATUS = frozenset({408, 425, 429})
 
 log = logging.getLogger("talkover")
@@ -266,12 +268,13 @@ class _Allowance:
         limit = _number(headers.get("X-RateLimit-Limit"))
         self._limit = max(int(limit), 1) if limit is not None else None
         now = time.monotonic()
-        if now < self._window_ends and self._remaining is not None:
+        reset = _seconds_until_reset(headers)
+        ends = now + reset if reset is not None and reset <= self._max_wait else self._window_ends
+        is_same_window = now < self._window_ends and ends < self._window_ends + RESET_ROUNDING
+        if is_same_window and self._remaining is not None:
             remaining = min(remaining, self._remaining)
         self._remaining = remaining
-        reset = _seconds_until_reset(headers)
-        if reset is not None and reset <= self._max_wait:
-            self._window_ends = now + reset
+        self._window_ends = ends
 
 
 class _Bearer(AuthBase):
