@@ -68,8 +68,7 @@ def talkover_rows() -> dict[str, int]:
     """Table to number of rows."""
     from talkover.load import open_pipeline  # imports dlt
 
-    counted = dict(open_pipeline().dataset().row_counts().fetchall())
-    return {table: counted.get(table, 0) for table in TABLES}  # agents have no table until a number has one
+    return dict(open_pipeline().dataset().row_counts().fetchall())
 
 
 def run_metadata(summary: talkover.Summary, table: str) -> dict[str, Any]:

@@ -131,6 +131,8 @@ def test_weeks_of_the_demo_are_loaded_one_by_one(workspace: Path, capsys: pytest
     ]
     assert main(["load", "--weeks", "3"]) == 2
     assert "it needs --demo" in capsys.readouterr().err
+    assert main(["load", "--demo", "--weeks", "9999999999"]) == 2
+    assert "the demo account begins on 2025-01-01" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["load", "check"])
@@ -192,7 +194,12 @@ def test_plain_http_to_a_foreign_host_exits_2(
     assert "plain http" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["load", "--no-such"], ["load", "--observed-at", "soon"], ["nonsense"], []])
+TOO_LARGE = [["sandbox", "--port", "99999"], ["sandbox", "--numbers", "-1"]]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["load", "--no-such"], ["load", "--observed-at", "soon"], ["nonsense"], [], *TOO_LARGE]
+)
 def test_wrong_usage_exits_2(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit:
         main(arguments)
@@ -326,9 +333,23 @@ def test_check_tells_of_the_last_load(configured: Sandbox, capsys: pytest.Captur
     assert "answers; dataset 'talkover' was last loaded 2026-03-01 05:00 UTC" in capsys.readouterr().out
 
 
+def test_check_takes_a_dataset_that_somebody_has_made_for_it(
+    configured: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with duckdb.connect("talkover_pipeline.duckdb") as file:
+        file.execute("create schema talkover")
+    assert main(["check"]) == 0
+    assert "answers; dataset 'talkover' holds no load yet" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("pagination", "says"),
-    [("none", "57 numbers, all in one answer (not paginated)"), ("links", "at least 20 numbers, on several pages")],
+    [
+        ("none", "57 numbers, all in one answer (not paginated)"),
+        ("links", "at least 20 numbers, on several pages"),
+        ("total", "57 numbers on several pages"),
+        ("nested", "57 numbers on 3 pages"),
+    ],
 )
 def test_check_says_whether_the_answer_is_paginated(
     pagination: Any, says: str, configured: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

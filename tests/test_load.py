@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import dlt
 import psycopg2
@@ -312,6 +315,29 @@ def test_a_folder_that_cannot_be_written_to_is_named(connector: Connector, monke
     with pytest.raises(LoadError, match="Not a directory: .*plain file"):
         connector.load()
     assert connector.sandbox.seen == []
+
+
+def test_a_process_is_left_as_it_was_when_the_last_of_its_loads_ends(workspace: Path) -> None:
+    """An orchestrator's process also runs pipelines of others: dlt's settings and Python's collector are theirs too."""
+
+    def settings() -> tuple[Any, ...]:
+        runtime = dlt.current.run_context().runtime_config
+        return gc.get_threshold(), runtime.log_level, [provider.name for provider in dlt.config.config_providers]
+
+    def load(name: str) -> None:
+        Connector(sandbox).load(pipeline_name=name, destination=dlt.destinations.duckdb(f"{name}.duckdb"))
+
+    before = settings()
+    with Sandbox(Account(size=40, founded=TODAY), latency=0.3) as sandbox:
+        short, long = (threading.Thread(target=load, args=[name]) for name in ("short", "long"))
+        short.start()
+        while short.is_alive() and settings() == before:
+            time.sleep(0.01)
+        assert short.is_alive(), "it changes them as long as it runs"
+        long.start()
+        short.join()
+        long.join()
+    assert settings() == before
 
 
 @pytest.mark.essential

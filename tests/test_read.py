@@ -7,6 +7,8 @@ import sys
 from decimal import Decimal
 from pathlib import Path
 
+import dlt
+import duckdb
 import pytest
 from dlt.common.destination.exceptions import DestinationException
 
@@ -99,6 +101,13 @@ def test_nothing_loaded_is_one_sentence(warehouse: str) -> None:
     with pytest.raises(NothingLoaded, match=r"run `talkover load` first. .*--demo"):
         read_view("monthly_cost", destination=warehouse)
     assert not list(Path().glob("*.duckdb")), "looking must not make a file"
+
+
+def test_a_connection_of_ones_own_is_loaded_and_read(sandbox: Sandbox) -> None:
+    with duckdb.connect() as memory:
+        mine = dlt.destinations.duckdb(memory)
+        Connector(sandbox).load(destination=mine)
+        assert len(read_view("current_numbers", destination=mine)) == 57
 
 
 def test_no_view_of_that_name(workspace: Path) -> None:

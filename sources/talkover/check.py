@@ -9,9 +9,9 @@ from typing import Any
 
 import dlt
 
-from .client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, Page
+from .client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, Page, TalkoverClient
 from .errors import LoadError, TalkoverError
-from .load import connect, duckdb_file, open_pipeline, plain_errors, use_defaults
+from .load import connect, defaults, duckdb_file, open_pipeline, plain_errors
 from .source import configured_clients
 
 
@@ -31,23 +31,29 @@ class _Row:
 
 def check_account(destination: Any = None, dataset: str | None = None) -> Iterator[Finding]:
     """A finding for each environment and endpoint, and one for the destination. Raises ConfigurationError."""
-    with plain_errors():
-        use_defaults()
-        pipeline = open_pipeline(destination, dataset)
-        clients = configured_clients()
-    for key, client in clients.items():
-        for endpoint, rows in ((PHONE_NUMBERS, "numbers"), (RELEASE_REQUESTS, "requests")):
-            try:
-                says = _describe(client.first_page(endpoint, _ids), rows)
-                yield Finding(f"environment {key}: /{endpoint}", True, says)
-            except TalkoverError as error:
-                yield Finding(f"environment {key}: /{endpoint}", False, str(error))
-    name = f"destination {pipeline.destination.destination_name}"
+    with defaults:
+        with plain_errors():
+            pipeline = open_pipeline(destination, dataset)
+            clients = configured_clients()
+        for key, client in clients.items():
+            for endpoint, rows in ((PHONE_NUMBERS, "numbers"), (RELEASE_REQUESTS, "requests")):
+                yield _try_token(f"environment {key}: /{endpoint}", client, endpoint, rows)
+        yield _try_destination(f"destination {pipeline.destination.destination_name}", pipeline)
+
+
+def _try_token(what: str, client: TalkoverClient, endpoint: str, rows: str) -> Finding:
+    try:
+        return Finding(what, True, _describe(client.first_page(endpoint, _ids), rows))
+    except TalkoverError as error:
+        return Finding(what, False, str(error))
+
+
+def _try_destination(what: str, pipeline: dlt.Pipeline) -> Finding:
     try:
         with plain_errors():
-            yield Finding(name, True, _ask_destination(pipeline))
+            return Finding(what, True, _ask_destination(pipeline))
     except LoadError as error:
-        yield Finding(name, False, str(error))
+        return Finding(what, False, str(error))
 
 
 def _ids(rows: Sequence[Json]) -> list[_Row]:
@@ -56,7 +62,8 @@ def _ids(rows: Sequence[Json]) -> list[_Row]:
 
 def _describe(page: Page[_Row], rows: str) -> str:
     if page.total is not None:
-        pages = "1 page" if page.last_page == 1 else f"{page.last_page} pages"
+        on_how_many = page.last_page or (1 if page.total == len(page.rows) else "several")
+        pages = "1 page" if on_how_many == 1 else f"{on_how_many} pages"
         return f"the token works; {page.total} {rows} on {pages}"
     if page.next_params is not None:
         return f"the token works; at least {len(page.rows)} {rows}, on several pages without a total"
@@ -78,7 +85,7 @@ def _ask_destination(pipeline: dlt.Pipeline) -> str:
 
 def _last_load(pipeline: dlt.Pipeline) -> str:
     pipeline.sync_destination()
-    if "load_runs" not in pipeline.default_schema.tables:
+    if pipeline.default_schema_name is None or "load_runs" not in pipeline.default_schema.tables:
         return "holds no load yet"
     row = pipeline.dataset()("select max(observed_at) from load_runs").fetchone()
     return f"was last loaded {row[0]:%Y-%m-%d %H:%M} UTC" if row and row[0] else "holds no load yet"

@@ -96,11 +96,11 @@ def _parser() -> argparse.ArgumentParser:
     views.set_defaults(run=_views)
 
     sandbox = commands.add_parser("sandbox", help="serve a made-up Talkover API", description=_sandbox.__doc__)
-    sandbox.add_argument("--port", type=int, default=8080)
+    sandbox.add_argument("--port", type=_port, default=8080)
     sandbox.add_argument("--seed", type=int, default=1, help="which account; the same seed gives the same one")
-    sandbox.add_argument("--numbers", type=int, default=DEMO_SIZE, help="how many phone numbers it holds")
+    sandbox.add_argument("--numbers", type=_count, default=DEMO_SIZE, help="how many phone numbers it holds")
     sandbox.add_argument("--pagination", choices=("meta", "links", "none"), default="meta")
-    sandbox.add_argument("--rate-limit", type=int, default=1000, help="requests a minute")
+    sandbox.add_argument("--rate-limit", type=_count, default=1000, help="requests a minute")
     sandbox.add_argument(
         "--fault",
         action="append",
@@ -154,11 +154,11 @@ def _load_demo(options: argparse.Namespace, arguments: dict[str, Any]) -> Summar
     from .sandbox import Account, Sandbox
 
     end = options.observed_at or datetime.now(timezone.utc)
-    instants = [end - timedelta(weeks=week) for week in range(options.weeks, 0, -1)] or [end]
-    if instants[0].date() < DEMO_FOUNDED:
+    if (end.date() - DEMO_FOUNDED).days < 7 * options.weeks:
         raise ConfigurationError(
             f"the demo account begins on {DEMO_FOUNDED}: give a later --observed-at or fewer --weeks"
         )
+    instants = [end - timedelta(weeks=week) for week in range(options.weeks, 0, -1)] or [end]
     account = Account(size=DEMO_SIZE, founded=DEMO_FOUNDED)
     with Sandbox(account) as sandbox:
         arguments |= {
@@ -279,6 +279,12 @@ def _instant(text: str) -> datetime:
 def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no count")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port")
     return int(text)
 
 

@@ -14,8 +14,9 @@ import os
 import re
 import socket
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -27,8 +28,10 @@ from typing import Any
 
 import dlt
 from dlt.common.configuration import known_sections, resolve_configuration
+from dlt.common.configuration.container import Container
 from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.configuration.providers import CustomLoaderDocProvider
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.destination.exceptions import (
     DestinationTerminalException,
     DestinationUndefinedEntity,
@@ -156,8 +159,7 @@ def load_account(
         TalkoverError: nothing is lost; the next run starts from what the destination holds.
     """
     started = time.monotonic()
-    with plain_errors(), run_lock(pipeline_name), _rare_collections():
-        use_defaults()
+    with plain_errors(), run_lock(pipeline_name), defaults, rare_collections:
         source = talkover_source(**source_arguments)
         pipeline = open_pipeline(destination, dataset, pipeline_name, progress)
         with _without_pandas() if is_alone and duckdb_file(pipeline) else nullcontext(), _kept_open(pipeline):
@@ -179,8 +181,7 @@ def create_views_alone(
 
     Raises NothingLoaded where there are none, and ViewError with the views that could not be created.
     """
-    with plain_errors(), run_lock(pipeline_name):
-        use_defaults()
+    with plain_errors(), run_lock(pipeline_name), defaults:
         pipeline = open_pipeline(destination, dataset, pipeline_name)
         if not _is_loaded(pipeline):
             raise NothingLoaded(f"dataset {pipeline.dataset_name!r} is not there yet: {what_to_run(pipeline)}")
@@ -189,11 +190,44 @@ def create_views_alone(
     return view_names()
 
 
-def use_defaults() -> None:
-    """Puts DEFAULTS behind every other place that dlt reads settings from."""
-    if any(provider.name == DEFAULTS_NAME for provider in dlt.config.config_providers):
-        return
-    dlt.config.register_provider(CustomLoaderDocProvider(DEFAULTS_NAME, lambda: DEFAULTS, False, []))
+class _OfTheProcess:
+    """A change to the whole process: made by the first thread that enters, undone by the last one that leaves."""
+
+    def __init__(self, change: Callable[[], AbstractContextManager[None]]) -> None:
+        self._change = change
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._made = self._change()
+                self._made.__enter__()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._made.__exit__(None, None, None)
+
+
+@_OfTheProcess
+@contextmanager
+def defaults() -> Iterator[None]:
+    """DEFAULTS stand behind every other place that dlt reads settings from."""
+    providers = Container()[PluggableRunContext].providers.providers
+    provider = CustomLoaderDocProvider(DEFAULTS_NAME, lambda: DEFAULTS, False, [])
+    providers.append(provider)
+    _read_settings_again()
+    try:
+        yield
+    finally:
+        providers.remove(provider)
+        _read_settings_again()
+
+
+def _read_settings_again() -> None:
     context = dlt.current.run_context()
     context.reset_config()
     context.initialize_runtime()
@@ -235,11 +269,11 @@ def open_pipeline(
 
 @lru_cache(maxsize=1)  # dlt resolves its configuration for each answer
 def duckdb_file(pipeline: dlt.Pipeline) -> Path | None:
-    """The file of a DuckDB destination; None for any other."""
+    """The file of a DuckDB destination; None for any other, and for a connection that dlt was given."""
     if pipeline.destination.destination_type != "dlt.destinations.duckdb":
         return None
     credentials: Any = pipeline.destination_client().config.credentials
-    return Path(credentials.database)
+    return None if credentials.database == ":external:" else Path(credentials.database)
 
 
 @contextmanager
@@ -312,8 +346,9 @@ def _kept_open(pipeline: dlt.Pipeline) -> AbstractContextManager[Any]:
     return connect(pipeline) if duckdb_file(pipeline) else nullcontext()
 
 
+@_OfTheProcess
 @contextmanager
-def _rare_collections() -> Iterator[None]:
+def rare_collections() -> Iterator[None]:
     """Python looks for cycles in all that a large run holds, again and again: a third of its time, for next to none."""
     before = gc.get_threshold()
     gc.set_threshold(*RARE_COLLECTIONS)
@@ -371,7 +406,9 @@ def plain_errors() -> Iterator[None]:
 
 def _forget_other_destination(pipeline: dlt.Pipeline) -> None:
     """What dlt's working directory holds for another file, server or dataset must not be loaded into this one."""
-    location = f"{pipeline.destination_client().config.data_location()} {pipeline.dataset_name}"
+    config = pipeline.destination_client().config
+    # The first is what an engine can reach, of BigQuery a region alone; the second what dlt shows of the credentials.
+    location = f"{config.data_location()} {config} {pipeline.dataset_name}"
     try:
         before = pipeline.get_local_state_val(LOCATION)
     except KeyError:

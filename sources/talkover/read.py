@@ -20,7 +20,7 @@ from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.utils import set_working_dir
 
 from .errors import ConfigurationError, NothingLoaded
-from .load import PIPELINE, connect, duckdb_file, open_pipeline, plain_errors, use_defaults, what_to_run
+from .load import PIPELINE, connect, defaults, duckdb_file, open_pipeline, plain_errors, what_to_run
 from .tables import KEYS
 from .views import view_names
 
@@ -65,8 +65,7 @@ def read_view(
     """
     if name not in (*view_names(), *KEYS):
         raise ConfigurationError(f"{name!r} is no view or table. There are {', '.join(sorted((*view_names(), *KEYS)))}")
-    use_defaults()
-    with _project_folder(), plain_errors():
+    with _project_folder(), plain_errors(), defaults:
         pipeline = open_pipeline(destination, dataset, pipeline_name)
         file = duckdb_file(pipeline)
         if file is not None and not file.exists():
