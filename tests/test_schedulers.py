@@ -167,7 +167,9 @@ def test_the_package_imports_no_scheduler() -> None:
 
 def test_the_alert_of_the_docs_tells_fresh_from_stale_data(workspace: Path, sandbox: Sandbox) -> None:
     connector = Connector(sandbox)
-    (command,) = re.findall(r"^python -c (.+)$", (ROOT / "docs/schedulers.md").read_text(), re.MULTILINE)
+    (command,) = re.findall(
+        r'^\.venv/bin/python -c ("import sys.+)$', (ROOT / "docs/schedulers.md").read_text(), re.MULTILINE
+    )
     (query,) = re.findall(r"```sql\n(.+?)```", (ROOT / "docs/schedulers.md").read_text(), re.DOTALL)
 
     def alert() -> tuple[int, str, int]:

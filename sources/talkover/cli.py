@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no failure
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")  # dlt starts it when it is first imported
+    if options.debug:
+        os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO")
     logging.basicConfig(level=logging.DEBUG if options.debug else logging.WARNING, format="talkover: %(message)s")
     try:
         return int(options.run(options))
