@@ -331,9 +331,10 @@ def test_a_process_is_left_as_it_was_when_the_last_of_its_loads_ends(workspace: 
     with Sandbox(Account(size=40, founded=TODAY), latency=0.3) as sandbox:
         short, long = (threading.Thread(target=load, args=[name]) for name in ("short", "long"))
         short.start()
-        while short.is_alive() and settings() == before:
+        while short.is_alive() and gc.get_threshold() == before[0]:
             time.sleep(0.01)
         assert short.is_alive(), "it changes them as long as it runs"
+        assert dlt.current.run_context().runtime_config.log_level == "CRITICAL"
         long.start()
         short.join()
         long.join()

@@ -219,8 +219,8 @@ def defaults() -> Iterator[None]:
     providers = Container()[PluggableRunContext].providers.providers
     provider = CustomLoaderDocProvider(DEFAULTS_NAME, lambda: DEFAULTS, False, [])
     providers.append(provider)
-    _read_settings_again()
     try:
+        _read_settings_again()
         yield
     finally:
         providers.remove(provider)
