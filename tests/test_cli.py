@@ -279,10 +279,14 @@ def test_a_bad_answer_ends_in_one_line_and_exit_1_and_loses_nothing(
     assert main(["load"]) == 0
 
 
-def test_debug_shows_the_traceback(configured: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_debug_shows_what_dlt_logs_and_the_traceback(configured: Sandbox) -> None:
+    done = run("load", "--debug")
+    assert done.returncode == 0
+    assert "|dlt|" in done.stderr
     configured.faults = [Fault("404")]
-    assert main(["load", "--debug"]) == 1
-    assert "Traceback" in capsys.readouterr().err
+    done = run("load", "--debug")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
 
 
 def test_flags_reach_the_run(configured: Sandbox, account: Account, connector: Connector) -> None:
