@@ -20,6 +20,7 @@ from typing import Any
 import dlt
 import psycopg2
 import pytest
+from dlt.common import logger
 from dlt.common.runtime.collector_base import Collector
 from dlt.pipeline.exceptions import PipelineStepFailed
 
@@ -322,7 +323,8 @@ def test_a_process_is_left_as_it_was_when_the_last_of_its_loads_ends(workspace: 
 
     def settings() -> tuple[Any, ...]:
         runtime = dlt.current.run_context().runtime_config
-        return gc.get_threshold(), runtime.log_level, [provider.name for provider in dlt.config.config_providers]
+        providers = [provider.name for provider in dlt.config.config_providers]
+        return gc.get_threshold(), runtime.log_level, providers, [*logger.LOGGER.filters]
 
     def load(name: str) -> None:
         Connector(sandbox).load(pipeline_name=name, destination=dlt.destinations.duckdb(f"{name}.duckdb"))

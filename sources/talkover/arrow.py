@@ -8,7 +8,6 @@ from typing import Any
 
 import dlt
 import orjson
-from dlt.common import logger
 from dlt.common.configuration import known_sections, resolve_configuration
 from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.normalizers.utils import generate_dlt_ids
@@ -28,7 +27,6 @@ def send_arrow(source: DltSource, capabilities: DestinationCapabilitiesContext) 
     A batch with a field that no page documents stays rows, since dlt is to find the field's type. So do the one or two
     of `load_runs`: a run without changes need not import what writes Parquet.
     """
-    logger.LOGGER.addFilter(_is_news)
     own = _own_columns()
     for table in KEYS.keys() - {"load_runs"}:
         step = _to_arrow(columns(table), own, capabilities)
@@ -64,7 +62,7 @@ def _to_arrow(
     return to_arrow
 
 
-def _is_news(record: LogRecord) -> bool:
+def is_news(record: LogRecord) -> bool:
     """JSON is text in an Arrow table, and dlt warns with every batch that it is not."""
     return not record.getMessage().startswith(JSON_IS_TEXT)
 

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+from dlt.common import logger
 from dlt.common.configuration import known_sections, resolve_configuration
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.exceptions import ConfigurationException
@@ -49,7 +50,7 @@ from filelock import FileLock, Timeout
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from . import __version__
-from .arrow import send_arrow
+from .arrow import is_news, send_arrow
 from .destinations import refuse_unfit
 from .errors import ConfigurationError, LoadError, NothingLoaded, RunInProgress, TalkoverError, ViewError
 from .memory import in_utc
@@ -215,16 +216,17 @@ class _OfTheProcess:
 @_OfTheProcess
 @contextmanager
 def defaults() -> Iterator[None]:
-    """DEFAULTS stand behind every other place that dlt reads settings from."""
+    """DEFAULTS stand behind every other place that dlt reads settings from, and its log holds only what `is_news`."""
     providers = Container()[PluggableRunContext].providers.providers
     provider = CustomLoaderDocProvider(DEFAULTS_NAME, lambda: DEFAULTS, False, [])
-    providers.append(provider)
-    try:
+    with ExitStack() as undo:
+        undo.callback(_read_settings_again)
+        providers.append(provider)
+        undo.callback(providers.remove, provider)
         _read_settings_again()
+        logger.LOGGER.addFilter(is_news)
+        undo.callback(logger.LOGGER.removeFilter, is_news)
         yield
-    finally:
-        providers.remove(provider)
-        _read_settings_again()
 
 
 def _read_settings_again() -> None:
