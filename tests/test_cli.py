@@ -194,11 +194,16 @@ def test_plain_http_to_a_foreign_host_exits_2(
     assert "plain http" in capsys.readouterr().err
 
 
-TOO_LARGE = [["sandbox", "--port", "99999"], ["sandbox", "--numbers", "-1"]]
-
-
 @pytest.mark.parametrize(
-    "arguments", [["load", "--no-such"], ["load", "--observed-at", "soon"], ["nonsense"], [], *TOO_LARGE]
+    "arguments",
+    [
+        ["load", "--no-such"],
+        ["load", "--observed-at", "soon"],
+        ["sandbox", "--port", "99999"],
+        ["sandbox", "--numbers", "-1"],
+        ["nonsense"],
+        [],
+    ],
 )
 def test_wrong_usage_exits_2(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit:

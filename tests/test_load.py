@@ -228,13 +228,14 @@ def test_a_short_wait_for_the_lock_is_waited_out(sandbox: Sandbox) -> None:
     assert len(connector.rows("load_runs")) == 2
 
 
-def test_a_database_file_that_another_program_only_reads_is_named(sandbox: Sandbox) -> None:
-    """A notebook that is left open."""
+@pytest.mark.parametrize("is_reader", [False, True])
+def test_a_database_file_that_another_program_holds_is_named(is_reader: bool, sandbox: Sandbox) -> None:
+    """It need not write: a notebook that is left open is enough."""
     connector = Connector(sandbox)
     connector.load()
     before = connector.state()
     hold = (
-        "import duckdb, time; c = duckdb.connect('talkover_pipeline.duckdb', read_only=True); "
+        f"import duckdb, time; c = duckdb.connect('talkover_pipeline.duckdb', read_only={is_reader}); "
         "print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True) as holder:

@@ -186,9 +186,8 @@ class TalkoverClient:
             self.transport.cancel()
             raise
         finally:
-            pool.shutdown(
-                wait=False, cancel_futures=True
-            )  # a page that hangs must not hold up the error; the process ends after it
+            # A page that hangs must not hold up the error; the process ends after it.
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _page(self, endpoint: str, read: Read[Row], number: int, params: Mapping[str, Any]) -> Page[Row]:
         """Page `number`, as `params` ask for it where the API told how."""
