@@ -99,7 +99,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "3")
     monkeypatch.setenv("RUNTIME__REQUEST_MAX_RETRY_DELAY", "1")
     monkeypatch.setattr("talkover.client.wait_fixed", lambda _seconds: tenacity.wait_none())
-    monkeypatch.setattr("talkover.load.create_views", lambda _pipeline: {})  # they do not depend on the API
+    monkeypatch.setattr("talkover.load.create_views", lambda *_: {})  # they do not depend on the API
 
 
 @dataclass

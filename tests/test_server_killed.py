@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from threading import Timer
+from typing import Any
 
 import pytest
 
 from talkover import LoadError
+from talkover.load import _run as run
+from talkover.sandbox import Sandbox
 
 from .conftest import Connector, at
 from .postgres import running_server
@@ -42,3 +45,26 @@ def test_a_server_that_is_killed_costs_nothing(
 
             with folder(f"killed_in_{step}_after_{seconds:.1f}".replace(".", "_").lower()):
                 assert play("postgres", False, kill_in_the_middle) == expected
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_before_the_views_is_one_sentence(
+    request: pytest.FixtureRequest, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "postgres" not in request.config.getoption("--destinations"):
+        pytest.skip("PostgreSQL is left out")
+
+    def load_and_kill(*arguments: Any) -> str:
+        loaded = run(*arguments)
+        server.kill()
+        return loaded
+
+    with running_server() as server:
+        set_configuration(monkeypatch, "postgres", credentials=server.url)
+        connector = Connector(sandbox, "postgres")
+        with monkeypatch.context() as patched:
+            patched.setattr("talkover.load._run", load_and_kill)
+            with pytest.raises(LoadError, match="postgres does not answer: .*refused"):
+                connector.load()
+        server.start()
+        assert connector.load().resources["phone_numbers"].listed == len(connector.rows("current_numbers"))

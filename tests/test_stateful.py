@@ -209,7 +209,7 @@ def test_after_any_life_the_tables_equal_the_model(
     request: pytest.FixtureRequest, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("talkover.client.wait_fixed", lambda _seconds: tenacity.wait_none())
-    monkeypatch.setattr("talkover.load.create_views", lambda _pipeline: {})
+    monkeypatch.setattr("talkover.load.create_views", lambda *_: {})
     lives = request.config.getoption("--lives")
     run_state_machine_as_test(
         Lives,

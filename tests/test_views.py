@@ -59,7 +59,9 @@ def set_today(connector: Connector, day: date, monkeypatch: pytest.MonkeyPatch) 
     with monkeypatch.context() as patch:
         patch.setattr(talkover.views, "_parsed", parsed_that_day)
         patch.setattr(talkover.views, "KEPT", f"views_of_{day}.json")
-        assert create_views(connector.pipeline()) == {}
+        pipeline = connector.pipeline()
+        with pipeline.sql_client() as client:
+            assert create_views(client, Path(pipeline.working_dir)) == {}
 
 
 @pytest.fixture

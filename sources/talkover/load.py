@@ -168,7 +168,8 @@ def load_account(
             _suit_duckdb(pipeline, source)
             notes = _finish_pending(pipeline)
             load_id = _run(pipeline, source)
-            failed = create_views(pipeline)
+            with connect(pipeline) as client:
+                failed = create_views(client, Path(pipeline.working_dir))
             summary = _summary(pipeline, load_id, notes, time.monotonic() - started)
     if failed:
         raise ViewError(failed, summary)
@@ -186,8 +187,10 @@ def create_views_alone(
         pipeline = open_pipeline(destination, dataset, pipeline_name)
         if not _is_loaded(pipeline):
             raise NothingLoaded(f"dataset {pipeline.dataset_name!r} is not there yet: {what_to_run(pipeline)}")
-        if failed := create_views(pipeline):
-            raise ViewError(failed)
+        with connect(pipeline) as client:
+            failed = create_views(client, Path(pipeline.working_dir))
+    if failed:
+        raise ViewError(failed)
     return view_names()
 
 

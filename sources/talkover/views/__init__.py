@@ -15,7 +15,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
-import dlt
 import sqlglot
 from dlt.common.exceptions import DltException
 from dlt.destinations.sql_client import SqlClientBase
@@ -55,16 +54,18 @@ def view_sql(name: str, dialect: str, qualify: Callable[[str], exp.Table] = exp.
         raise ConfigurationError(str(error)) from None
 
 
-def create_views(pipeline: dlt.Pipeline) -> dict[str, str]:
-    """Creates every view in the pipeline's dataset, and tells of those that could not be: name to reason."""
-    with pipeline.sql_client() as client:
-        statements = _statements(client, Path(pipeline.working_dir) / KEPT)
+def create_views(client: SqlClientBase[Any], folder: Path) -> dict[str, str]:
+    """Creates every view in the dataset of `client`, and tells of those that could not be: name to reason.
+
+    `folder` is the pipeline's own, where the statements are kept.
+    """
+    statements = _statements(client, folder / KEPT)
+    failed = _run(client, statements)
+    if failed:
+        # PostgreSQL replaces no view by one with other columns, as those of an earlier version may have
+        with suppress(DltException):
+            drop_views(client)
         failed = _run(client, statements)
-        if failed:
-            # PostgreSQL replaces no view by one with other columns, as those of an earlier version may have
-            with suppress(DltException):
-                drop_views(client)
-            failed = _run(client, statements)
     return failed
 
 
