@@ -42,16 +42,31 @@ def refuse_unfit(pipeline: dlt.Pipeline) -> None:
 
 
 def refuse_unfit_tables(pipeline: dlt.Pipeline, tables: Iterable[TTableSchema]) -> None:
-    """Raises ConfigurationError where the format of one of `tables` (Delta, Iceberg) lets no row be deleted."""
+    """Raises ConfigurationError unless each of `tables` is merged by delete-insert: anything else keeps tombstones as
+    rows, or rows that are gone. The format of a table (Delta, Iceberg) can be the reason, or what a caller asked for.
+    """
     client: Any = pipeline.destination_client()
     for table in tables:
+        disposition = table.get("write_disposition")
+        if disposition != MERGE["disposition"]:
+            raise _other_disposition(table, repr(disposition))
         try:
             strategy = resolve_merge_strategy({str(table["name"]): table}, table, client.capabilities)
         except DestinationCapabilitiesException:
             strategy = None
-        if table.get("write_disposition") == "merge" and strategy is None:
+        if strategy is None:
             table_format = table.get("table_format") or client.capabilities.preferred_table_format
             raise _cannot_remove(pipeline.destination.destination_name, table_format)
+        if strategy != MERGE["strategy"]:
+            raise _other_disposition(table, f"merge by {strategy!r}")
+
+
+def _other_disposition(table: TTableSchema, found: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{table['name']}: write disposition {found} would keep what is gone, or lose what is not sent again, since a "
+        "run sends only what differs. Leave write_disposition out: it is merge by delete-insert. To send every row "
+        "again take full_refresh=True, to begin anew refresh='drop_sources'. Nothing was asked of the API"
+    )
 
 
 def _cannot_remove(destination: str, table_format: str | None = None) -> ConfigurationError:

@@ -21,9 +21,12 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.destinations.sql_client import SqlClientBase
 
 from .changes import Known
+from .errors import LoadError
 from .tables import KEYS, TableName
 from .views import drop_views
 
+NOBODY = ""
+"""The environment of a tombstone that an earlier version left as a row."""
 FETCH_ROWS = 10_000
 IDS_A_QUERY = 500
 
@@ -66,15 +69,26 @@ class Memory:
         emptied = [*package.get("dropped_tables", ()), *package.get("truncated_tables", ())]
         self._emptied = {table["name"] for table in emptied}
 
-    def current(self, table: TableName) -> Known[Any]:
-        """The fingerprint and environment of every row in `table`, by its key (a tuple where that has two columns)."""
+    def current(self, table: TableName, *, is_repair: bool = False) -> Known[Any]:
+        """The fingerprint and environment of every row in `table`, by its key (a tuple where that has two columns).
+
+        Raises LoadError where a key stands twice or a tombstone stands as a row, unless the run is to repair that: then
+        such a tombstone is of the environment NOBODY.
+        """
         fingerprints: dict[Any, str] = {}
         environments: dict[Any, str] = {}
         key = KEYS[table]
         for *values, fingerprint, environment in self._select(table, [*key, "row_fingerprint", "environment_key"]):
             identity = intern(values[0]) if len(key) == 1 else tuple(map(intern, values))
-            fingerprints[identity] = fingerprint
-            environments[identity] = intern(environment)
+            is_damaged = fingerprint is None or environment is None or identity in fingerprints
+            if is_damaged and not is_repair:
+                raise LoadError(
+                    f"{table} holds {identity!r} twice or as a row without values: an earlier run loaded it with "
+                    "another write disposition than merge. Nothing was loaded. `talkover load --full-refresh` "
+                    "(full_refresh=True) repairs the table; the change logs keep their history"
+                )
+            fingerprints[identity] = fingerprint or ""
+            environments[identity] = intern(environment or environments.get(identity, NOBODY))
         return Known(fingerprints, environments)
 
     def latest(self, table: TableName, own: Collection[str], observed_at: datetime) -> Log:

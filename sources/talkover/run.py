@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property, lru_cache, partial
 from sys import intern
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -25,7 +25,7 @@ from .changes import Changes, Known, canonical, compare, fingerprint, guard_remo
 from .client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, Listing, TalkoverClient
 from .destinations import refuse_unfit, refuse_unfit_tables
 from .errors import ConfigurationError, IncompleteListing, InvalidRow
-from .memory import Log, Memory
+from .memory import NOBODY, Log, Memory
 from .models import COUNTDOWNS, Agent, PhoneNumber, ReleaseRequest, Resource, quote, read_rows
 from .tables import LEDGER_RESOURCES, OWN_COLUMNS, REMOVED, TableName, model_columns
 
@@ -121,7 +121,7 @@ class Run:
         self._naming = schema.naming
         self._agent_names = ColumnNames(schema.naming, model_columns(Agent, "agent_"), "an agent")
         self.changes = cache(self._compare)
-        self._current = cache(self._memory.current)
+        self._current = cache(partial(self._memory.current, is_repair=options.full_refresh))
         self._log = cache(self._read_log)
         self._before = cache(self._fingerprints_before)
         self._agents_of = lru_cache(maxsize=1)(self._agents_by_id)  # those of one number come in a row
@@ -204,13 +204,14 @@ class Run:
         if table in REQUEST_TABLES:
             return lambda _: False  # a request is history
         everything_was_read = all(listing.complete for listing in reading.listings.values())
+        ours = {*self._clients, NOBODY}
 
         def may_go(key: Any) -> bool:
             is_agent = table == "phone_number_agents"
             number_id = key[0] if is_agent else key
             if is_agent and number_id in reading.rows:
                 return True
-            return everything_was_read and known.environments[key] in self._clients and not reading.saw(number_id)
+            return everything_was_read and known.environments[key] in ours and not reading.saw(number_id)
 
         return may_go
 

@@ -22,7 +22,8 @@ from dlt.common.configuration import configspec, known_sections, resolve_configu
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.schema.typing import TTableSchema
 from dlt.common.typing import SecretSentinel, TSecretStrValue
-from dlt.extract import DltResource
+from dlt.extract import DltResource, DltSource
+from dlt.extract.items_transform import FilterItem
 
 from .client import BASE_URL, TalkoverClient
 from .errors import ConfigurationError
@@ -99,15 +100,11 @@ def talkover_source(
     @dlt.resource(name="_run", selected=False)
     def start_run() -> Iterator[Run]:
         source = dlt.current.source()
-        selected = source.selected_resources
-        tables: dict[str, TTableSchema] = {
-            name: selected[name].compute_table_schema() for name in KEYS if name in selected
-        }
-        yield Run(make_clients(), options, source.schema, tables)
+        tables = [table for table in KEYS if table in source.selected_resources]
+        yield Run(make_clients(), options, source.schema, {table: _schema_of(table, source) for table in tables})
 
     def resource(table: TableName) -> DltResource:
         def rows(run: Run) -> Iterator[Any]:
-            _let_tombstones_pass()
             yield from run.rows(table)
 
         return dlt.transformer(rows, data_from=start_run, name=table, **hints(table))
@@ -115,12 +112,43 @@ def talkover_source(
     return start_run, *map(resource, KEYS)
 
 
-def _let_tombstones_pass() -> None:
-    """A tombstone has no `updated_at`, which a cursor that a user puts on top would take for an error."""
-    cursor: Any = dlt.current.resource().incremental
-    incremental = getattr(cursor, "incremental", cursor)
-    if incremental is not None:
-        incremental.on_cursor_value_missing = "include"
+def _schema_of(table: TableName, source: DltSource) -> TTableSchema:
+    """The schema that dlt will load `table` with.
+
+    Raises ConfigurationError where its rows would not all arrive under their own name and key: the next run compares
+    with what the table holds, and would take what is missing for a change.
+    """
+    resource = source.resources[table]
+    schema = resource.compute_table_schema()
+    contract = source.schema.resolve_contract_settings_for_table(table, schema)
+    if resource.incremental is not None:
+        raise ConfigurationError(
+            f"{table}: no incremental cursor can stand on it, because updated_at does not move when a number renews or "
+            "its agents change, so those rows would be stale for ever. Leave it out: each run sends only what differs"
+        )
+    if any(isinstance(step, FilterItem) for step in resource._pipe.steps):
+        raise ConfigurationError(
+            f"{table}: a filter on it would make every run send the filtered rows again. Leave it out, and filter by "
+            "the arguments of talkover_source or by SQL"
+        )
+    if refused := {what: mode for what, mode in contract.items() if mode != "evolve"}:
+        raise ConfigurationError(
+            f"{table}: the schema contract {refused} would keep rows or values out of the table, and the next run "
+            "counts on them. Leave it at 'evolve': each row is checked before it is sent"
+        )
+    if schema["name"] != table:
+        raise ConfigurationError(
+            f"{table}: its rows cannot go into table {schema['name']!r}, since the next run reads {table!r}. Rename it "
+            "with a view of yours"
+        )
+    keys = [name for name, column in schema["columns"].items() if column.get("primary_key")]
+    merge_keys = [name for name, column in schema["columns"].items() if column.get("merge_key")]
+    if set(keys) != set(KEYS[table]) or merge_keys:
+        raise ConfigurationError(
+            f"{table}: it is merged on its primary key ({', '.join(KEYS[table])}) alone, not on "
+            f"{', '.join(keys + merge_keys) or 'none'}"
+        )
+    return schema
 
 
 def configured_clients() -> dict[str, TalkoverClient]:
