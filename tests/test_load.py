@@ -204,17 +204,14 @@ def test_a_table_dropped_by_hand_is_made_again(table: str, connector: Connector)
     assert connector.state() == before
 
 
-def test_two_runs_at_once_one_works_and_the_other_says_who_holds_the_lock(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_runs_at_once_one_works_and_the_other_says_who_holds_the_lock(sandbox: Sandbox) -> None:
     connector = Connector(sandbox)
     sandbox.latency = 3
-    monkeypatch.setattr("talkover.load.LOCK_SECONDS", 0.2)
     with (
         another_run(connector, "Extract") as running,
-        pytest.raises(RunInProgress, match=rf"is being run by process {running.pid} on .* since \d{{4}}-"),
+        pytest.raises(RunInProgress, match=rf"is being loaded by process {running.pid} on .* since \d{{4}}-"),
     ):
-        connector.load()
+        connector.load(wait_seconds=0.2)
     assert running.returncode == 0
     assert len(connector.rows("phone_numbers")) == 57
 
@@ -226,6 +223,67 @@ def test_a_short_wait_for_the_lock_is_waited_out(sandbox: Sandbox) -> None:
         connector.load()
     assert running.returncode == 0
     assert len(connector.rows("load_runs")) == 2
+
+
+ENVIRONMENTS = ("live", "test")
+TENANT = """
+import sys
+from talkover import load_account
+
+if __name__ == "__main__":
+    name, token, base_url, destination, dataset = sys.argv[1:]
+    where = {"pipeline_name": f"talkover_{name}", "destination": destination, "dataset": dataset}
+    if destination == "duckdb":
+        import dlt
+        where["destination"] = dlt.destinations.duckdb("tenants.duckdb")
+    load_account(**where, environment_key=name, api_token=token, base_url=base_url)
+"""
+
+
+@pytest.mark.slow
+def test_pipelines_that_load_an_environment_each_into_one_dataset_at_once_keep_apart(warehouse: str) -> None:
+    """As an orchestrator with a task a tenant does: dlt's staging tables belong to the dataset."""
+    accounts = {f"talq_{name}": Account(seed, 400, TODAY) for seed, name in enumerate(ENVIRONMENTS)}
+    Path("tenant.py").write_text(TENANT)
+    destination = dlt.destinations.duckdb("tenants.duckdb") if warehouse == "duckdb" else warehouse
+    with Sandbox(accounts) as sandbox:
+        for price in (1, 2, 3, 4):
+            for account in accounts.values():
+                for number in account.numbers.values():
+                    number["monthly_renewal_cost"] = price
+            arguments = [(name, f"talq_{name}", sandbox.base_url, warehouse, "talkover") for name in ENVIRONMENTS]
+            running = [subprocess.Popen([sys.executable, "tenant.py", *given]) for given in arguments]
+            assert [process.wait(120) for process in running] == [0, 0]
+            connector = Connector(sandbox, destination)
+            held = Counter(
+                (row["environment_key"], row["monthly_renewal_cost"]) for row in connector.rows("phone_numbers")
+            )
+            assert held == {(name, price): 400 for name in ENVIRONMENTS}
+    logged = Counter(row["environment_key"] for row in connector.rows("phone_number_changes"))
+    assert logged == dict.fromkeys(ENVIRONMENTS, 1600)
+    ledger = [(row["phone_numbers_added"], row["phone_numbers_changed"]) for row in connector.rows("load_runs")]
+    assert sorted(ledger) == [(0, 400)] * 6 + [(400, 0)] * 2
+
+
+def test_a_load_from_another_host_is_waited_for_on_postgres(
+    sandbox: Sandbox, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file is shared then: the other process has a folder of its own for dlt's data."""
+    if "postgres" not in request.config.getoption("--destinations"):
+        pytest.skip("PostgreSQL is left out")
+    connector = Connector(sandbox, in_postgres(request, monkeypatch))
+    connector.load(observed_at=at("2026-03-14T00:00:00"))
+    sandbox.latency = 2
+    with another_run(connector, "Extract") as running:
+        monkeypatch.setenv("DLT_DATA_DIR", str(Path.cwd() / "another host"))
+        dlt.current.run_context().reload()
+        sandbox.seen.clear()
+        with pytest.raises(RunInProgress, match="dataset 'talkover' of postgres is being loaded by .*, since 20"):
+            connector.load(wait_seconds=0.1)
+        assert len(sandbox.seen) <= 1, "only the other one asks"
+        connector.load()
+    assert running.returncode == 0
+    assert len(connector.rows("load_runs")) == 3
 
 
 @pytest.mark.parametrize("is_reader", [False, True])

@@ -654,6 +654,7 @@ def test_a_merge_that_names_no_strategy_is_the_right_one(sandbox: Sandbox, accou
         account.release(next(iter(account.numbers)))
 
 
+@pytest.mark.duckdb
 @pytest.mark.parametrize(
     "damage",
     [

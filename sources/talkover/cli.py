@@ -76,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument(
         "--accept-incomplete", action="store_true", help="load a listing that never adds up; remove nothing"
     )
+    load.add_argument(
+        "--wait",
+        type=_count,
+        default=60,
+        metavar="SECONDS",
+        help="how long to wait for another load of the same pipeline or dataset (default: %(default)s)",
+    )
     load.add_argument("--json", action="store_true", help="print the summary as one JSON object")
     load.set_defaults(run=_load)
 
@@ -132,6 +139,7 @@ def _load(options: argparse.Namespace) -> int:
         "dataset": options.dataset,
         "progress": TerminalLine() if sys.stderr.isatty() else None,
         "is_alone": True,
+        "wait_seconds": options.wait,
         "full_refresh": options.full_refresh,
         "allow_mass_removal": options.allow_mass_removal,
         "accept_incomplete": options.accept_incomplete,

@@ -8,7 +8,7 @@
     ├── IncompleteListing       pages that never add up to the API's total
     ├── InvalidRow              a row that does not fit its model
     ├── SuspiciousRemoval       a listing that would remove too much
-    ├── RunInProgress           another run holds the pipeline
+    ├── RunInProgress           another load of the pipeline or dataset is at work
     ├── NothingLoaded           there is nothing to read yet
     ├── ReportError             a notebook failed: no report was written
     └── LoadError               the destination or dlt refused
@@ -76,7 +76,7 @@ class SuspiciousRemoval(TalkoverError):
 
 
 class RunInProgress(TalkoverError):
-    """Another run of the same pipeline is at work on this host."""
+    """Another load of the same pipeline or dataset is at work."""
 
 
 class NothingLoaded(TalkoverError):

@@ -10,18 +10,17 @@ from __future__ import annotations
 import errno
 import gc
 import logging
-import os
 import re
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
+from hashlib import blake2b
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
@@ -46,13 +45,13 @@ from dlt.extract import DltSource
 from dlt.pipeline.configuration import PipelineConfiguration
 from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.helpers import retry_load
-from filelock import FileLock, Timeout
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from . import __version__
 from .arrow import is_news, send_arrow
 from .destinations import refuse_unfit
-from .errors import ConfigurationError, LoadError, NothingLoaded, RunInProgress, TalkoverError, ViewError
+from .errors import ConfigurationError, LoadError, NothingLoaded, TalkoverError, ViewError
+from .lock import WAIT_SECONDS, file_lock, postgres_lock
 from .memory import in_utc
 from .source import talkover_source
 from .tables import LEDGER_RESOURCES
@@ -62,7 +61,6 @@ PIPELINE = "talkover_pipeline"
 DEMO_PIPELINE = "talkover_demo"
 """The made-up account: always in a DuckDB file of its own, unless another destination is named."""
 DATASET = "talkover"
-LOCK_SECONDS = 10
 RARE_COLLECTIONS = (50_000, 20, 100)
 LOAD_ATTEMPTS = 3
 LOCATION = "talkover_destination"
@@ -143,6 +141,7 @@ def load_account(
     pipeline_name: str = PIPELINE,
     progress: Collector | None = None,
     is_alone: bool = False,
+    wait_seconds: float = WAIT_SECONDS,
     **source_arguments: Any,
 ) -> Summary:
     """Loads every phone number and release request, and tells what changed.
@@ -153,17 +152,23 @@ def load_account(
         pipeline_name: names dlt's working directory, and the DuckDB file where none is configured.
         progress: a collector of dlt.
         is_alone: this process does nothing else, so that DuckDB can be kept from importing pandas.
+        wait_seconds: how long another load of this pipeline or dataset is waited for.
         source_arguments: see `talkover_source`.
 
     Raises:
+        RunInProgress: another load was still at work after the wait.
         ViewError: the data is loaded, but a view could not be created.
         TalkoverError: nothing is lost; the next run starts from what the destination holds.
     """
     started = time.monotonic()
-    with plain_errors(), run_lock(pipeline_name), defaults, rare_collections:
+    with plain_errors(), _pipeline_lock(pipeline_name, wait_seconds), defaults, rare_collections:
         source = talkover_source(**source_arguments)
         pipeline = open_pipeline(destination, dataset, pipeline_name, progress)
-        with _without_pandas() if is_alone and duckdb_file(pipeline) else nullcontext(), _kept_open(pipeline):
+        with (
+            _without_pandas() if is_alone and duckdb_file(pipeline) else nullcontext(),
+            _dataset_lock(pipeline, wait_seconds),
+            _kept_open(pipeline),
+        ):
             _forget_other_destination(pipeline)
             _suit_duckdb(pipeline, source)
             notes = _finish_pending(pipeline)
@@ -183,11 +188,11 @@ def create_views_alone(
 
     Raises NothingLoaded where there are none, and ViewError with the views that could not be created.
     """
-    with plain_errors(), run_lock(pipeline_name), defaults:
+    with plain_errors(), _pipeline_lock(pipeline_name, WAIT_SECONDS), defaults:
         pipeline = open_pipeline(destination, dataset, pipeline_name)
         if not _is_loaded(pipeline):
             raise NothingLoaded(f"dataset {pipeline.dataset_name!r} is not there yet: {what_to_run(pipeline)}")
-        with connect(pipeline) as client:
+        with _dataset_lock(pipeline, WAIT_SECONDS), connect(pipeline) as client:
             failed = create_views(client, Path(pipeline.working_dir))
     if failed:
         raise ViewError(failed)
@@ -363,26 +368,28 @@ def rare_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
+def _pipeline_lock(pipeline_name: str, wait_seconds: float) -> AbstractContextManager[None]:
+    """One load at a time a pipeline: its working directory holds what one run extracted."""
+    return file_lock(pipeline_name, f"pipeline {pipeline_name!r}", wait_seconds)
+
+
 @contextmanager
-def run_lock(pipeline_name: str) -> Iterator[None]:
-    """One run at a time a pipeline and host. Raises RunInProgress, with who is at work, after LOCK_SECONDS."""
-    folder = Path(get_dlt_pipelines_dir())
-    folder.mkdir(parents=True, exist_ok=True)
-    holder = folder / f".{pipeline_name}.holder"
-    lock = FileLock(folder / f".{pipeline_name}.lock", timeout=LOCK_SECONDS)
-    try:
-        lock.acquire()
-    except Timeout:
-        who = holder.read_text().strip() if holder.exists() else "another process"
-        raise RunInProgress(
-            f"pipeline {pipeline_name!r} is being run by {who}. Waited {LOCK_SECONDS} s; nothing was asked of the API"
-        ) from None
-    try:
-        now = datetime.now(timezone.utc)
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {now:%Y-%m-%d %H:%M:%S} UTC")
+def _dataset_lock(pipeline: dlt.Pipeline, wait_seconds: float) -> Iterator[None]:
+    """One load at a time a dataset, whatever its pipeline is called: on this host, and for PostgreSQL on every host."""
+    client: Any = pipeline.destination_client()
+    dataset = client.sql_client.dataset_name
+    what = f"dataset {dataset!r} of {_destination_shown(pipeline)}"
+    location = blake2b(f"{client.config.data_location()} {dataset}".encode(), digest_size=8).hexdigest()
+    with ExitStack() as held:
+        held.enter_context(file_lock(f"dataset-{location}", what, wait_seconds))
+        if client.capabilities.sqlglot_dialect == "postgres":
+            connection = held.enter_context(connect(pipeline))
+            held.enter_context(postgres_lock(connection, what, wait_seconds))
         yield
-    finally:
-        lock.release()
+
+
+def _destination_shown(pipeline: dlt.Pipeline) -> str:
+    return str(duckdb_file(pipeline) or pipeline.destination.destination_name)
 
 
 @contextmanager
@@ -501,7 +508,7 @@ def _summary(pipeline: dlt.Pipeline, load_id: str, notes: list[str], seconds: fl
     return Summary(
         run_id=runs[0][0],
         observed_at=in_utc(runs[0][1]),
-        destination=str(duckdb_file(pipeline) or pipeline.destination.destination_name),
+        destination=_destination_shown(pipeline),
         dataset=pipeline.dataset_name,
         resources={
             resource: _counts([run[4 + len(figures) * position :][: len(figures)] for run in runs])
