@@ -382,6 +382,39 @@ def test_check_goes_through_every_environment_and_fails_if_one_does(
     assert "talq_gone" not in "".join(lines)
 
 
+@pytest.mark.parametrize("pages", ["meta", "none"])
+def test_check_says_that_a_token_is_of_another_account(
+    pages: Any, configured: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SOURCES__TALKOVER__PER_PAGE", "20")
+    assert main(["load"]) == 0
+    assert main(["check"]) == 0
+    with Sandbox(Account(seed=8, size=50, founded=TODAY), pagination=pages) as theirs:
+        monkeypatch.setenv("SOURCES__TALKOVER__BASE_URL", theirs.base_url)
+        assert main(["check"]) == 1
+    out = capsys.readouterr().out
+    assert "FAIL  environment default: /phone-numbers: GET /phone-numbers (environment 'default') lists 50 rows" in out
+    assert "none of the 57 that are held of this environment is among them" in out
+
+
+def test_check_asks_further_only_where_the_first_page_is_of_no_number_that_is_held(
+    configured: Sandbox, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCES__TALKOVER__PER_PAGE", "20")
+    assert main(["load"]) == 0
+    bought = [account.buy() for _ in range(20)]
+    account.numbers = {number["id"]: number for number in bought} | account.numbers
+    configured.seen.clear()
+    assert main(["check"]) == 0
+    assert len(configured.seen) == 1 + 4 + 1
+
+
+def test_check_says_that_the_clock_is_wrong(configured: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    configured.clock_ahead = 7200
+    assert main(["check"]) == 1
+    assert "Set this machine's clock" in capsys.readouterr().out
+
+
 def test_check_says_when_the_destination_does_not_answer(
     configured: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -25,6 +26,8 @@ from dlt.common.runtime.collector_base import Collector
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from talkover import LoadError, RunInProgress, talkover_source
+from talkover.load import plain_errors
+from talkover.lock import file_lock
 from talkover.sandbox import Account, Sandbox
 
 from .conftest import TABLES, TODAY, Connector, Row, at
@@ -375,6 +378,38 @@ def test_a_folder_that_cannot_be_written_to_is_named(connector: Connector, monke
     with pytest.raises(LoadError, match="Not a directory: .*plain file"):
         connector.load()
     assert connector.sandbox.seen == []
+
+
+@contextmanager
+def another_user(folder: Path) -> Iterator[None]:
+    """What `folder` holds cannot be written to: by somebody else, or, where the tests do not run as root, at all."""
+    if is_root := os.geteuid() == 0:
+        os.seteuid(65534)
+    else:
+        folder.chmod(0o500)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+        else:
+            folder.chmod(0o700)
+
+
+def test_dlts_folder_of_another_user_is_named_with_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users without a home folder share one."""
+    with tempfile.TemporaryDirectory() as shared:
+        monkeypatch.setenv("DLT_DATA_DIR", shared)
+        pipelines = Path(shared) / "pipelines"
+        pipelines.mkdir()
+        Path(shared).chmod(0o755)  # another user may look into it
+        with (
+            another_user(pipelines),
+            pytest.raises(LoadError, match=rf"Permission denied: .*\.lock\. dlt's files in {pipelines} .*DLT_DATA_DIR"),
+            plain_errors(),
+            file_lock("talkover_pipeline", "pipeline 'talkover_pipeline'", 0),
+        ):
+            pass
 
 
 def test_a_process_is_left_as_it_was_when_the_last_of_its_loads_ends(workspace: Path) -> None:

@@ -229,6 +229,85 @@ def test_agents_alone_are_guarded_too(account: Account, sandbox: Sandbox, connec
     assert connector.rows("phone_number_agents") == before
 
 
+def nest(number: Row) -> Row:
+    """A row as JSON:API has it."""
+    return {"id": number["id"], "type": "phone_number", "attributes": number}
+
+
+@pytest.mark.essential
+def test_a_listing_without_the_fields_that_were_held_is_refused(account: Account, connector: Connector) -> None:
+    connector.load()
+    before = connector.state()
+    account.numbers = {id: nest(number) for id, number in account.numbers.items()}
+    with pytest.raises(
+        SuspiciousRemoval,
+        match=r"57 rows, none of them with a value of number \(57 of 57 held rows have one\), .*--allow-lost-fields",
+    ):
+        connector.load()
+    assert connector.state() == before
+    connector.load(allow_lost_fields=True)
+    assert {row["monthly_renewal_cost"] for row in connector.rows("phone_numbers")} == {None}
+    assert connector.load().resources["phone_numbers"].unchanged == 57
+
+
+@pytest.mark.parametrize("field", ["monthly_renewal_cost", "has_voice", "renewal_date", "current_status"])
+def test_a_field_that_is_renamed_is_a_field_lost(field: str, account: Account, connector: Connector) -> None:
+    connector.load()
+    for number in account.numbers.values():
+        number[f"new_{field}"] = number.pop(field)
+    with pytest.raises(SuspiciousRemoval, match=f"none of them with a value of {field} "):
+        connector.load()
+
+
+def test_one_row_with_a_value_is_enough(account: Account, connector: Connector) -> None:
+    connector.load()
+    for number in list(account.numbers.values())[1:]:
+        number["renewal_date"] = None
+    assert connector.load().resources["phone_numbers"].changed == 56
+
+
+def test_requests_are_guarded_too_but_for_what_only_settled_ones_have(account: Account, connector: Connector) -> None:
+    row = first(account)
+    account.requests = {
+        f"r{n}": {
+            "id": f"r{n}",
+            "phone_number_id": row["id"],
+            "status": "approved",
+            "resolved_at": "2026-03-01T00:00:00Z",
+        }
+        for n in range(10)
+    }
+    connector.load()
+    account.requests = {"new": {"id": "new", "phone_number_id": row["id"], "status": "pending"}}
+    assert connector.load().resources["release_requests"].added == 1
+    account.requests["new"]["state"] = account.requests["new"].pop("status")
+    with pytest.raises(SuspiciousRemoval, match=r"none of them with a value of status \(11 of 11 held"):
+        connector.load()
+
+
+@pytest.mark.parametrize("held", [2, 57])
+def test_a_token_of_another_account_is_said_to_be_one(held: int, connect: Connect) -> None:
+    ours, theirs = Account(seed=7, size=held, founded=TODAY), Account(seed=8, size=60, founded=TODAY)
+    with Sandbox({"talq_ours": ours, "talq_theirs": theirs}) as sandbox:
+        connector = connect(sandbox)
+        connector.load()
+        before = connector.state()
+        with pytest.raises(SuspiciousRemoval, match=f"none of the {held} that are held .* may be that of another env"):
+            connector.load(api_token="talq_theirs")
+        assert connector.state() == before
+
+
+def test_a_single_number_may_be_swapped_for_another(connect: Connect) -> None:
+    account = Account(seed=7, size=1, founded=TODAY)
+    with Sandbox(account) as sandbox:
+        connector = connect(sandbox)
+        connector.load()
+        account.release(next(iter(account.numbers)))
+        bought = account.buy()["id"]
+        connector.load()
+        assert set(connector.by_id()) == {bought}
+
+
 def test_a_first_run_on_an_empty_account_succeeds_and_the_next_loads_what_has_come(connect: Connect) -> None:
     account = Account(size=0, founded=TODAY)
     with Sandbox(account) as sandbox:

@@ -6,7 +6,7 @@ the tests pin some.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Generic, TypeVar
@@ -63,10 +63,43 @@ def compare(
     return Changes(added, changed, removed)
 
 
+@dataclass(frozen=True)
+class Filled:
+    """How many rows an environment had, and in how many of them each column had a value."""
+
+    rows: int
+    values: Mapping[str, int]
+
+
 def guard_removal(asked: str, listed: int, known: int, removed: int) -> None:
-    """Raises SuspiciousRemoval where an empty listing would remove rows, or any one more than half of ten or more."""
+    """Raises SuspiciousRemoval where a listing would remove all of the rows, or more than half of ten or more.
+
+    A single number may be swapped for another one.
+    """
+    if removed and listed and removed == known > 1:
+        raise SuspiciousRemoval(
+            f"{asked} lists {listed} rows, and none of the {known} that are held of this environment is among them: "
+            "the token may be that of another environment or account. Nothing was loaded. If the account really holds "
+            "other numbers now, run once with --allow-mass-removal (allow_mass_removal=True)"
+        )
     if removed and (listed == 0 or (known >= GUARD_FROM and removed > known / 2)):
         raise SuspiciousRemoval(
             f"{asked} lists {listed} rows where {known} were known: {removed} would be removed. Nothing was loaded. "
             "If the account really shrank, run once with --allow-mass-removal (allow_mass_removal=True)"
+        )
+
+
+def guard_fields(asked: str, listed: int, told: Collection[str], held: Filled) -> None:
+    """Raises SuspiciousRemoval where no row of a listing has a value that over half of ten or more held rows have.
+
+    So it is when an API wraps its rows (`{"id": …, "attributes": {…}}`) or renames its fields. `told` are the columns
+    with a value in any row.
+    """
+    lost = [name for name, values in held.values.items() if values > held.rows / 2 and name not in told]
+    if listed and lost and held.rows >= GUARD_FROM:
+        named = ", ".join(f"{name} ({held.values[name]} of {held.rows} held rows have one)" for name in lost[:3])
+        more = f" and {len(lost) - 3} fields more" if len(lost) > 3 else ""
+        raise SuspiciousRemoval(
+            f"{asked} lists {listed} rows, none of them with a value of {named}{more}. Nothing was loaded. If the API "
+            "really does not tell them any more, run once with --allow-lost-fields (allow_lost_fields=True)"
         )

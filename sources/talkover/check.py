@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import dlt
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
+from .changes import guard_removal
 from .client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, Page, TalkoverClient
 from .errors import LoadError, TalkoverError
 from .load import connect, defaults, duckdb_file, open_pipeline, plain_errors
@@ -37,13 +40,19 @@ def check_account(destination: Any = None, dataset: str | None = None) -> Iterat
             clients = configured_clients()
         for key, client in clients.items():
             for endpoint, rows in ((PHONE_NUMBERS, "numbers"), (RELEASE_REQUESTS, "requests")):
-                yield _try_token(f"environment {key}: /{endpoint}", client, endpoint, rows)
+                held = _held(pipeline, key) if endpoint == PHONE_NUMBERS else set()
+                yield _try_token(f"environment {key}: /{endpoint}", client, endpoint, rows, held)
         yield _try_destination(f"destination {pipeline.destination.destination_name}", pipeline)
 
 
-def _try_token(what: str, client: TalkoverClient, endpoint: str, rows: str) -> Finding:
+def _try_token(what: str, client: TalkoverClient, endpoint: str, rows: str, held: set[str]) -> Finding:
     try:
-        return Finding(what, True, _describe(client.first_page(endpoint, _ids), rows))
+        page = client.first_page(endpoint, _ids)
+        client.transport.refuse_a_wrong_clock()
+        if held and held.isdisjoint(row.id for row in page.rows):
+            listed = client.fetch(endpoint, _ids).seen
+            guard_removal(client.transport.where(endpoint), len(listed), len(held), len(held - listed))
+        return Finding(what, True, _describe(page, rows))
     except TalkoverError as error:
         return Finding(what, False, str(error))
 
@@ -54,6 +63,18 @@ def _try_destination(what: str, pipeline: dlt.Pipeline) -> Finding:
             return Finding(what, True, _ask_destination(pipeline))
     except LoadError as error:
         return Finding(what, False, str(error))
+
+
+def _held(pipeline: dlt.Pipeline, environment_key: str) -> set[str]:
+    """The ids of the numbers that the destination holds of an environment; none where it does not answer."""
+    file = duckdb_file(pipeline)
+    if file is not None and not file.exists():
+        return set()
+    with suppress(LoadError, DestinationUndefinedEntity), connect(pipeline) as client:
+        numbers = client.make_qualified_table_name("phone_numbers")
+        query = f"select id from {numbers} where environment_key = %s"  # noqa: S608  our own name
+        return {row[0] for row in client.execute_sql(query, environment_key)}
+    return set()
 
 
 def _ids(rows: Sequence[Json]) -> list[_Row]:

@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument("--full-refresh", action="store_true", help="send every row again (a repair; drops nothing)")
     load.add_argument("--observed-at", metavar="INSTANT", type=_instant, help="date the changes, instead of now")
     load.add_argument("--allow-mass-removal", action="store_true", help="the account really lost most of its numbers")
+    load.add_argument("--allow-lost-fields", action="store_true", help="the API really stopped telling a field")
     load.add_argument(
         "--accept-incomplete", action="store_true", help="load a listing that never adds up; remove nothing"
     )
@@ -142,6 +143,7 @@ def _load(options: argparse.Namespace) -> int:
         "wait_seconds": options.wait,
         "full_refresh": options.full_refresh,
         "allow_mass_removal": options.allow_mass_removal,
+        "allow_lost_fields": options.allow_lost_fields,
         "accept_incomplete": options.accept_incomplete,
     }
     try:

@@ -7,7 +7,7 @@
     ├── UnexpectedPayload       an answer of the wrong shape
     ├── IncompleteListing       pages that never add up to the API's total
     ├── InvalidRow              a row that does not fit its model
-    ├── SuspiciousRemoval       a listing that would remove too much
+    ├── SuspiciousRemoval       a listing that would remove too many rows or values
     ├── RunInProgress           another load of the pipeline or dataset is at work
     ├── NothingLoaded           there is nothing to read yet
     ├── ReportError             a notebook failed: no report was written
@@ -72,7 +72,7 @@ class InvalidRow(TalkoverError):
 
 
 class SuspiciousRemoval(TalkoverError):
-    """A complete listing lacks most of the numbers known before. Nothing was loaded."""
+    """A complete listing lacks most of the numbers known before, or a field that most had. Nothing was loaded."""
 
 
 class RunInProgress(TalkoverError):

@@ -412,8 +412,8 @@ def plain_errors() -> Iterator[None]:
         step = f"the {error.step} step failed: " if isinstance(error, PipelineStepFailed) else ""
         raise LoadError(step + _first_line(causes[-1]) + _where(causes[-1])) from error
     except OSError as error:
-        file = f": {error.filename}" if error.filename else _where(error)
-        raise LoadError(f"{error.strerror or error}{file}") from error
+        file = f": {error.filename}" if error.filename else ""
+        raise LoadError(f"{error.strerror or error}{file}{_where(error)}") from error
 
 
 def _forget_other_destination(pipeline: dlt.Pipeline) -> None:
@@ -537,11 +537,14 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _where(error: BaseException) -> str:
-    """What an error of a write does not tell: the only files that a run writes by itself are dlt's."""
+    """What an error of a file does not tell: the only files that a run writes by itself are dlt's."""
+    folder = get_dlt_pipelines_dir()
+    if isinstance(error, PermissionError) and str(error.filename).startswith(folder):
+        return f". dlt's files in {folder} are another user's: set DLT_DATA_DIR to a folder of your own"
     is_of_a_write = re.search(
         rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG}|{errno.EIO})\] [^:]*$", str(error)
     )
-    return f": while writing below {get_dlt_pipelines_dir()}" if is_of_a_write else ""
+    return f": while writing below {folder}" if is_of_a_write else ""
 
 
 def _first_line(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from dlt.common.schema import Schema
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.destinations.sql_client import SqlClientBase
 
-from .changes import Known
+from .changes import Filled, Known
 from .errors import LoadError
 from .tables import KEYS, TableName
 from .views import drop_views
@@ -133,6 +133,25 @@ class Memory:
                 rows[row["id"]] = row
         return rows
 
+    def filled(self, table: TableName, columns: Collection[str]) -> dict[str, Filled]:
+        """How full `columns` are in `table`, by environment; those alone that the table has by now."""
+        if not self._is_readable(table):
+            return {}
+        with self._client as client:
+            name = client.make_qualified_table_name(table)
+            environment = client.escape_column_name("environment_key")
+            try:
+                with client.execute_query(f"select * from {name} where 1 = 0") as cursor:  # noqa: S608  our own name
+                    there = {column.lower() for column in cursor.columns_schema}
+                counted = [column for column in columns if column in there]
+                counts = "".join(f", count({client.escape_column_name(column)})" for column in counted)
+                rows = client.execute_sql(
+                    f"select {environment}, count(*){counts} from {name} group by {environment}"  # noqa: S608
+                )
+            except DestinationUndefinedEntity:
+                return {}
+        return {key: Filled(held, dict(zip(counted, found, strict=True))) for key, held, *found in rows or ()}
+
     def last_observed(self, environments: Collection[str]) -> datetime | None:
         """The instant of the latest run of any of `environments`, by the ledger."""
         runs = self._select("load_runs", ["environment_key", "observed_at"])
@@ -148,10 +167,13 @@ class Memory:
             with self._client as client:
                 drop_views(client)
 
+    def _is_readable(self, table: TableName) -> bool:
+        return self.is_in_pipeline and table not in self._emptied
+
     def _select(
         self, table: TableName, columns: Sequence[str], *, latest: bool = False, ids: Sequence[str] = ()
     ) -> Iterator[Sequence[Any]]:
-        if not self.is_in_pipeline or table in self._emptied:
+        if not self._is_readable(table):
             self.missing.add(table)
             return
         with self._client as client:

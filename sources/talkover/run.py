@@ -21,7 +21,7 @@ from dlt.common.schema import Schema
 from dlt.common.schema.typing import TTableSchema
 
 from . import __version__
-from .changes import Changes, Known, canonical, compare, fingerprint, guard_removal
+from .changes import Changes, Filled, Known, canonical, compare, fingerprint, guard_fields, guard_removal
 from .client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, Listing, TalkoverClient
 from .destinations import refuse_unfit, refuse_unfit_tables
 from .errors import ConfigurationError, IncompleteListing, InvalidRow
@@ -34,6 +34,9 @@ NO_CHANGE = COUNTDOWNS | {"updated_at"}
 NUMBER_TABLES: tuple[TableName, ...] = ("phone_numbers", "phone_number_agents", "phone_number_changes")
 REQUEST_TABLES: tuple[TableName, ...] = ("release_requests", "release_request_changes")
 CHANGE_LOGS: tuple[TableName, ...] = ("phone_number_changes", "release_request_changes")
+ROWS_OF_MODELS = frozenset({"phone_numbers", "phone_number_changes", "release_requests", "release_request_changes"})
+SETTLED = frozenset({"resolved_at", "rejection_reason"})
+"""Fields of settled requests: the requests listed may all be pending, while those held stay for ever."""
 ROWS_A_BATCH = 5_000
 MAX_NEW_FIELDS = 500
 """Of a listing: no API grows so many, and a table in PostgreSQL may have 1,600 columns."""
@@ -51,6 +54,7 @@ class Options:
     observed_at: datetime | None = None
     full_refresh: bool = False
     allow_mass_removal: bool = False
+    allow_lost_fields: bool = False
     accept_incomplete: bool = False
 
 
@@ -293,10 +297,15 @@ class Run:
         listings = {}
         show_progress = self._progress()
         is_needed = self._is_needed(tables)
+        filled = self._filled(model, tables)
         for key, client in self._clients.items():
             client.on_page = show_progress
-            read = self._reader(key, endpoint, model, is_needed)
+            told: set[str] = set()
+            read = self._reader(key, endpoint, model, is_needed, told)
             listing = listings[key] = self._list(client, endpoint, read, filters, held(key))
+            client.transport.refuse_a_wrong_clock()
+            if listing.complete and key in filled:
+                guard_fields(client.transport.where(endpoint), listing.distinct, told, filled[key])
             for row in listing.rows:
                 other = rows.get(row.id)
                 if other is None or (row.updated_at or NEVER) >= (other.updated_at or NEVER):
@@ -320,6 +329,13 @@ class Run:
             listing: Listing[SeenRow] = error.listing
             return listing
 
+    def _filled(self, model: type[Resource], tables: Sequence[TableName]) -> Mapping[str, Filled]:
+        """How full the columns are that a listing must not empty, by environment."""
+        table = next((table for table in tables if table in self._selected and table in ROWS_OF_MODELS), None)
+        if table is None or self._options.allow_lost_fields:
+            return {}
+        return self._memory.filled(table, [name for name in model_columns(model) if name not in SETTLED])
+
     def _progress(self) -> Callable[[str, int], None]:
         """Counts pages for the pipeline's collector. Pages come from other threads, which know no pipeline."""
         if not self._memory.is_in_pipeline:
@@ -340,16 +356,21 @@ class Run:
         return is_needed
 
     def _reader(
-        self, environment_key: str, endpoint: str, model: type[Resource], is_needed: Callable[[SeenRow], bool]
+        self,
+        environment_key: str,
+        endpoint: str,
+        model: type[Resource],
+        is_needed: Callable[[SeenRow], bool],
+        told: set[str],
     ) -> Callable[[Sequence[Json]], list[SeenRow]]:
+        """What reads the rows of a page; `told` gets the columns that have a value in any of them."""
         where = self._clients[environment_key].transport.where(endpoint)
         names = ColumnNames(self._naming, model_columns(model), where)
 
         def read(rows: Sequence[Json]) -> list[SeenRow]:
-            return [
-                _seen(names.of(row := record.row(), row["id"]), environment_key, is_needed)
-                for record in read_rows(model, rows, where)
-            ]
+            page = [names.of(row := record.row(), row["id"]) for record in read_rows(model, rows, where)]
+            told.update(*page)
+            return [_seen(row, environment_key, is_needed) for row in page]
 
         return read
 

@@ -64,6 +64,7 @@ def talkover_source(
     observed_at: datetime | None = None,
     full_refresh: bool = False,
     allow_mass_removal: bool = False,
+    allow_lost_fields: bool = False,
     accept_incomplete: bool = False,
 ) -> Any:
     """Phone numbers and release requests of one Talkover environment, or of several.
@@ -79,6 +80,7 @@ def talkover_source(
         observed_at: the instant that changes are dated with, now unless given; never before an earlier run's.
         full_refresh: sends every row of the current tables again; change logs stay as they are.
         allow_mass_removal: takes a listing that removes most numbers for right.
+        allow_lost_fields: takes a listing for right that lacks a field which most rows had.
         accept_incomplete: loads a listing that never matches the API's total, without removing.
 
     Raises:
@@ -94,6 +96,7 @@ def talkover_source(
         observed_at=_aware(observed_at),
         full_refresh=full_refresh,
         allow_mass_removal=allow_mass_removal,
+        allow_lost_fields=allow_lost_fields,
         accept_incomplete=accept_incomplete,
     )
 

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
@@ -34,6 +35,8 @@ FOLDED_LENGTH = 100_000
 MAX_BODY_BYTES = 256 * 1024 * 1024
 """An answer that is larger when unpacked is refused: 256 MiB are about 400,000 numbers on one page."""
 MINUTE = 60.0
+CLOCK_HOURS = 1
+"""A clock may be off by so much, in either direction."""
 RESET_ROUNDING = 2.0
 """Seconds by which two answers of the same window may differ about its end: they tell whole ones."""
 PASSING_STATUS = frozenset({408, 425, 429})
@@ -62,6 +65,8 @@ class Transport:
         max_wait: float = 300,
     ) -> None:
         self.pace = Pace()
+        self.clock_ahead = 0.0
+        """Seconds that this machine's clock is ahead of the API's, by the `Date` of the latest answer."""
         self._token = checked_token(token, environment)
         self._base_url = checked_base_url(base_url)
         self._environment = environment
@@ -92,6 +97,19 @@ class Transport:
         except _Passing as fault:
             raise fault.error from None
 
+    def refuse_a_wrong_clock(self) -> None:
+        """Raises ConfigurationError where this machine's clock and that of the latest answer are CLOCK_HOURS apart.
+
+        A run dated too late would lock out every later one, since history only goes forward.
+        """
+        if abs(self.clock_ahead) > CLOCK_HOURS * 3600:
+            ours = datetime.now(timezone.utc)
+            theirs = ours - timedelta(seconds=self.clock_ahead)
+            raise ConfigurationError(
+                f"this machine's clock says {ours:%Y-%m-%d %H:%M} UTC, the API's says {theirs:%Y-%m-%d %H:%M} UTC: "
+                "nothing was loaded, since changes would be dated wrongly. Set this machine's clock"
+            )
+
     def cancel(self) -> None:
         """Ends the waits of all threads: what they were to ask is not needed any more."""
         self._cancelled.set()
@@ -107,6 +125,7 @@ class Transport:
             url = f"{self._base_url}/{endpoint}"
             with self._session.get(url, params=dict(params), timeout=self._timeout, stream=True) as response:
                 headers = response.headers
+                self.clock_ahead = time.time() - _server_time(headers)
                 body = self._read_body(response)
         except (requests.Timeout, requests.ConnectionError, Urllib3Error) as error:
             what = ApiError(f"{self.where(endpoint)}: no whole answer ({self.redact(_innermost(error))})")

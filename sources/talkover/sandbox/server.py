@@ -68,7 +68,8 @@ class Sandbox:
     `accounts` is one account, or token to account. `pagination`: "meta" as the OpenAPI file has it, "links" with next
     links and no total, "none" for everything at once; the others tell of pages as other APIs do: `next_page_url` at the
     top, a page size alone, `has_more`, a total alone, `meta.pagination`. `largest_page` is what per_page may be; above
-    it the answer is a 422, or `caps_pages` and it is cut to that. Every request is kept in `seen`; up to `most_at_once`
+    it the answer is a 422, or `caps_pages` and it is cut to that. `clock_ahead` are the seconds by which its `Date` is
+    ahead. Every request is kept in `seen`; up to `most_at_once`
     came side by side.
     """
 
@@ -80,6 +81,7 @@ class Sandbox:
     faults: list[Fault] = field(default_factory=list)
     rate_limit: RateLimit = field(default_factory=RateLimit)
     latency: float = 0.0
+    clock_ahead: float = 0.0
     seen: list[Request] = field(default_factory=list)
     most_at_once: int = 0
 
@@ -248,6 +250,10 @@ class _Handler(BaseHTTPRequestHandler):
             body = body[: len(body) // 2]
             self.close_connection = True
         self.wfile.write(body)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        now = time.time() if timestamp is None else timestamp
+        return super().date_time_string(int(now + self.server.sandbox.clock_ahead))
 
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet: the requests are in `Sandbox.seen`."""
