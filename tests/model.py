@@ -113,6 +113,8 @@ class Model:
             lost = len(known - account.numbers.keys())
             if lost and (not account.numbers or (len(known) >= 10 and lost > len(known) / 2)):
                 return True
+            if lost == len(known) > 1 and table != "phone_number_agents":
+                return True
         return False
 
     def _log(self, table: str, seen: Table, at: datetime, removes: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import Any
@@ -9,7 +10,16 @@ from typing import Any
 import pytest
 
 from talkover import SuspiciousRemoval
-from talkover.changes import Changes, canonical, compare, fingerprint, guard_removal
+from talkover.changes import (
+    Changes,
+    Filled,
+    canonical,
+    compare,
+    fingerprint,
+    guard_account,
+    guard_fields,
+    guard_removal,
+)
 from talkover.models import PhoneNumber, ReleaseRequest, Resource, read_rows
 
 NUMBER: dict[str, Any] = {
@@ -114,3 +124,27 @@ def test_the_guard(listed: int, known: int, removed: int, refused: bool) -> None
             guard_removal("GET /phone-numbers", listed, known, removed)
     else:
         guard_removal("GET /phone-numbers", listed, known, removed)
+
+
+@pytest.mark.parametrize(
+    ("listed", "known", "removed", "refused"),
+    [(5, 2, 2, True), (1, 1, 1, False), (5, 3, 2, False), (0, 3, 3, False), (3, 0, 0, False)],
+)
+def test_the_guard_against_the_token_of_another_account(listed: int, known: int, removed: int, refused: bool) -> None:
+    with pytest.raises(SuspiciousRemoval, match="another environment or account") if refused else nullcontext():
+        guard_account("GET /phone-numbers", listed, known, removed)
+
+
+@pytest.mark.parametrize(
+    ("listed", "told", "held", "refused"),
+    [
+        (9, {"id"}, Filled(10, {"id": 10, "type": 6}), "type"),
+        (9, {"id"}, Filled(10, {"id": 10, "type": 5}), None),
+        (9, {"id"}, Filled(9, {"id": 9, "type": 9}), None),
+        (9, {"id", "type"}, Filled(10, {"id": 10, "type": 10}), None),
+        (0, set(), Filled(10, {"id": 10, "type": 10}), None),
+    ],
+)
+def test_the_guard_against_lost_fields(listed: int, told: set[str], held: Filled, refused: str | None) -> None:
+    with pytest.raises(SuspiciousRemoval, match=f"with a value of {refused} ") if refused else nullcontext():
+        guard_fields("GET /phone-numbers", listed, told, held)

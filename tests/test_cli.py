@@ -394,7 +394,7 @@ def test_check_says_that_a_token_is_of_another_account(
         assert main(["check"]) == 1
     out = capsys.readouterr().out
     assert "FAIL  environment default: /phone-numbers: GET /phone-numbers (environment 'default') lists 50 rows" in out
-    assert "none of the 57 that are held of this environment is among them" in out
+    assert "none of the 57 numbers that are held of this environment is among them" in out
 
 
 def test_check_asks_further_only_where_the_first_page_is_of_no_number_that_is_held(

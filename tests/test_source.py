@@ -292,7 +292,9 @@ def test_a_token_of_another_account_is_said_to_be_one(held: int, connect: Connec
         connector = connect(sandbox)
         connector.load()
         before = connector.state()
-        with pytest.raises(SuspiciousRemoval, match=f"none of the {held} that are held .* may be that of another env"):
+        with pytest.raises(
+            SuspiciousRemoval, match=f"none of the {held} numbers that are held .* may be that of another env"
+        ):
             connector.load(api_token="talq_theirs")
         assert connector.state() == before
 

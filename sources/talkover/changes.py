@@ -72,20 +72,24 @@ class Filled:
 
 
 def guard_removal(asked: str, listed: int, known: int, removed: int) -> None:
-    """Raises SuspiciousRemoval where a listing would remove all of the rows, or more than half of ten or more.
-
-    A single number may be swapped for another one.
-    """
-    if removed and listed and removed == known > 1:
-        raise SuspiciousRemoval(
-            f"{asked} lists {listed} rows, and none of the {known} that are held of this environment is among them: "
-            "the token may be that of another environment or account. Nothing was loaded. If the account really holds "
-            "other numbers now, run once with --allow-mass-removal (allow_mass_removal=True)"
-        )
+    """Raises SuspiciousRemoval where an empty listing would remove rows, or any one more than half of ten or more."""
     if removed and (listed == 0 or (known >= GUARD_FROM and removed > known / 2)):
         raise SuspiciousRemoval(
             f"{asked} lists {listed} rows where {known} were known: {removed} would be removed. Nothing was loaded. "
             "If the account really shrank, run once with --allow-mass-removal (allow_mass_removal=True)"
+        )
+
+
+def guard_account(asked: str, listed: int, known: int, removed: int) -> None:
+    """Raises SuspiciousRemoval where a listing holds none of several numbers: it is of another account.
+
+    A single number may be swapped for another one.
+    """
+    if listed and removed == known > 1:
+        raise SuspiciousRemoval(
+            f"{asked} lists {listed} rows, and none of the {known} numbers that are held of this environment is among "
+            "them: the token may be that of another environment or account. Nothing was loaded. If the account really "
+            "holds other numbers now, run once with --allow-mass-removal (allow_mass_removal=True)"
         )
 
 

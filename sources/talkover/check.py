@@ -11,7 +11,7 @@ from typing import Any
 import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
-from .changes import guard_removal
+from .changes import guard_account, guard_removal
 from .client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, Page, TalkoverClient
 from .errors import LoadError, TalkoverError
 from .load import connect, defaults, duckdb_file, open_pipeline, plain_errors
@@ -51,7 +51,9 @@ def _try_token(what: str, client: TalkoverClient, endpoint: str, rows: str, held
         client.transport.refuse_a_wrong_clock()
         if held and held.isdisjoint(row.id for row in page.rows):
             listed = client.fetch(endpoint, _ids).seen
-            guard_removal(client.transport.where(endpoint), len(listed), len(held), len(held - listed))
+            figures = (client.transport.where(endpoint), len(listed), len(held), len(held - listed))
+            guard_account(*figures)
+            guard_removal(*figures)
         return Finding(what, True, _describe(page, rows))
     except TalkoverError as error:
         return Finding(what, False, str(error))

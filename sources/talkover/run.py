@@ -21,7 +21,7 @@ from dlt.common.schema import Schema
 from dlt.common.schema.typing import TTableSchema
 
 from . import __version__
-from .changes import Changes, Filled, Known, canonical, compare, fingerprint, guard_fields, guard_removal
+from .changes import Changes, Filled, Known, canonical, compare, fingerprint, guard_account, guard_fields, guard_removal
 from .client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, Listing, TalkoverClient
 from .destinations import refuse_unfit, refuse_unfit_tables
 from .errors import ConfigurationError, IncompleteListing, InvalidRow
@@ -231,7 +231,10 @@ class Run:
         held = Counter({number(key): environment for key, environment in known.environments.items()}.values())
         gone = Counter(lost.values())
         for key, listing in reading.listings.items():
-            guard_removal(self._clients[key].transport.where(PHONE_NUMBERS), listing.distinct, held[key], gone[key])
+            figures = (self._clients[key].transport.where(PHONE_NUMBERS), listing.distinct, held[key], gone[key])
+            if table != "phone_number_agents":  # not every number has an agent
+                guard_account(*figures)
+            guard_removal(*figures)
 
     # What the destination held before.
 
