@@ -24,7 +24,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
@@ -37,7 +36,7 @@ from dlt.common.schema import Schema
 from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
 
-from talkover import TalkoverError, load_account, run
+from talkover import TalkoverError, load_account
 from talkover.client import TalkoverClient
 from talkover.run import Options, Run
 from talkover.sandbox import Account, Fault, Sandbox
@@ -51,7 +50,6 @@ Json = dict[str, Any]
 URL = "http://127.0.0.1:9/api/v1"
 # Once, not for every input: dlt makes classes for each, which stay in memory.
 SCHEMA = Schema("talkover")
-run.model_columns = cache(run.model_columns)  # type: ignore[assignment]
 SECONDS_AN_INPUT = 10
 SECONDS_A_GIANT = 180
 
@@ -279,12 +277,13 @@ def at_most(seconds: int) -> Iterator[None]:
     def stop(*_: object) -> None:
         raise TimeoutError(f"took over {seconds} s")
 
-    signal.signal(signal.SIGALRM, stop)
+    before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(seconds)
     try:
         yield
     finally:
         signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def judge(given: Input) -> str:

@@ -27,7 +27,7 @@ from .destinations import refuse_unfit, refuse_unfit_tables
 from .errors import ConfigurationError, IncompleteListing, InvalidRow
 from .memory import Log, Memory
 from .models import COUNTDOWNS, Agent, PhoneNumber, ReleaseRequest, Resource, quote, read_rows
-from .tables import LEDGER_RESOURCES, OWN_COLUMNS, REMOVED, TableName, model_columns
+from .tables import LEDGER_RESOURCES, OWN_COLUMNS, REMOVED, TableName, column_names
 
 NO_CHANGE = COUNTDOWNS | {"updated_at"}
 """Fields that make no row in a change log by themselves: a touch is no change."""
@@ -119,7 +119,7 @@ class Run:
             refuse_unfit(dlt.current.pipeline())
             refuse_unfit_tables(dlt.current.pipeline(), tables.values())
         self._naming = schema.naming
-        self._agent_names = ColumnNames(schema.naming, model_columns(Agent, "agent_"), "an agent")
+        self._agent_names = ColumnNames(schema.naming, column_names(Agent, "agent_"), "an agent")
         self.changes = cache(self._compare)
         self._current = cache(self._memory.current)
         self._log = cache(self._read_log)
@@ -342,7 +342,7 @@ class Run:
         self, environment_key: str, endpoint: str, model: type[Resource], is_needed: Callable[[SeenRow], bool]
     ) -> Callable[[Sequence[Json]], list[SeenRow]]:
         where = self._clients[environment_key].transport.where(endpoint)
-        names = ColumnNames(self._naming, model_columns(model), where)
+        names = ColumnNames(self._naming, column_names(model), where)
 
         def read(rows: Sequence[Json]) -> list[SeenRow]:
             return [
