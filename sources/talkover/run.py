@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 from functools import cache, cached_property, lru_cache
 from sys import intern
 from typing import Any, TypeVar
@@ -48,6 +48,7 @@ class Options:
     """What a caller may ask of a run; see `talkover_source`."""
 
     filters: Mapping[str, str] = field(default_factory=dict)
+    time_zone: tzinfo = timezone.utc
     observed_at: datetime | None = None
     full_refresh: bool = False
     allow_mass_removal: bool = False
@@ -347,7 +348,7 @@ class Run:
         def read(rows: Sequence[Json]) -> list[SeenRow]:
             return [
                 _seen(names.of(row := record.row(), row["id"]), environment_key, is_needed)
-                for record in read_rows(model, rows, where)
+                for record in read_rows(model, rows, where, self._options.time_zone)
             ]
 
         return read
