@@ -26,8 +26,7 @@ run: .venv/installed  ## play a year of the demo account, load it as it is today
 	$(BIN)/talkover report --demo
 
 test: lint  ## lint, types and every test
-	@command -v chromium >/dev/null || echo "No chromium here: the tests that look at the report in a browser are left out."
-	$(BIN)/pytest -n 2 --destinations $(DESTINATIONS) $$(command -v chromium >/dev/null || echo "-m 'not browser'")
+	$(BIN)/pytest -n 2 --destinations $(DESTINATIONS)
 
 warehouses: $(WAREHOUSES:%=warehouse-%)  ## the tests that load, on four more destinations (MariaDB's server must be there)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timezone
 from pathlib import Path
@@ -27,7 +28,9 @@ from .warehouses import (
     postgres_server,
 )
 
-os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"  # here, since fixtures of a module or session come before `workspace`
+
+CHROMIUM = shutil.which("chromium")
 
 collect_ignore = ["schedulers"]
 """They need what this environment lacks: test_schedulers.py runs them, each in its own."""
@@ -82,8 +85,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("warehouse", names, indirect=True)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A machine without chromium runs everything else."""
+    if CHROMIUM is None:
+        in_browser = [item for item in items if item.get_closest_marker("browser")]
+        config.hook.pytest_deselected(items=in_browser)
+        items[:] = [item for item in items if item not in in_browser]
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Writes the matrix of faults, which several processes may have played."""
+    """Says what was left out, and writes the matrix of faults, which several processes may have played."""
+    if CHROMIUM is None:
+        terminalreporter.write_line("No chromium here: the tests that look at the report in a browser are deselected.")
     passed = [dict(report.user_properties) for report in terminalreporter.getreports("passed")]
     endings = [tuple(properties["ending"]) for properties in passed if "ending" in properties]
     if endings and "UPDATE_DOCS" in os.environ:

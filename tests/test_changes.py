@@ -76,6 +76,10 @@ def test_two_spellings_of_a_row_have_one_fingerprint(spelling: dict[str, Any]) -
     assert mark(PhoneNumber, NUMBER | spelling) == mark(PhoneNumber, NUMBER)
 
 
+def test_minus_zero_is_zero() -> None:
+    assert mark(PhoneNumber, {"id": "x", "current_price": "-0.0"}) == mark(PhoneNumber, {"id": "x", "current_price": 0})
+
+
 def test_an_order_of_fields_does_not_matter() -> None:
     assert mark(PhoneNumber, dict(reversed(NUMBER.items()))) == mark(PhoneNumber, NUMBER)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,9 +17,10 @@ from dlt.common.destination.exceptions import DestinationException
 from dlt.destinations.impl.athena.factory import athena_merge_strategies_selector
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from talkover import ConfigurationError, LoadError, load_account, read_view, talkover_source
+from talkover import ConfigurationError, LoadError, NothingLoaded, load_account, read_view, talkover_source
 from talkover.check import check_account
 from talkover.cli import main
+from talkover.load import create_views_alone
 from talkover.sandbox import Account, Sandbox
 from talkover.tables import KEYS
 from talkover.views import view_names
@@ -210,6 +212,76 @@ def test_a_role_with_the_documented_grants_loads_and_another_only_reads(
             connector.execute(statement)
     with pytest.raises(LoadError, match="permission denied"):
         connector.load()
+
+
+# Passwords of PostgreSQL.
+
+
+@pytest.fixture
+def guarded(postgres_server: str, monkeypatch: pytest.MonkeyPatch, workspace: Path) -> str:
+    """The address of a role that the server asks for its password (`secret`), which is not in it nor anywhere else."""
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    monkeypatch.setenv("PGPASSFILE", str(workspace / "pgpass"))
+    role = f"guarded_{uuid4().hex}"
+    connection = psycopg2.connect(postgres_server)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"create role {role} login password 'secret'; show hba_file")
+        rules = Path(cursor.fetchone()[0])
+        rules.write_text(f"host all {role} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
+        cursor.execute("select pg_reload_conf()")
+    connection.close()
+    address = re.sub("//.*@", f"//{role}@", postgres_server)
+    for _ in range(100):  # the server takes its rules over after it has answered
+        try:
+            psycopg2.connect(address).close()
+        except psycopg2.OperationalError:
+            return address
+        time.sleep(0.05)
+    raise RuntimeError("PostgreSQL asks for no password")
+
+
+def reach_postgres() -> None:
+    """Raises LoadError where it does not let us in."""
+    with pytest.raises(NothingLoaded):
+        create_views_alone("postgres")
+
+
+@pytest.mark.parametrize("name", ["PGPASSWORD", "DESTINATION__POSTGRES__CREDENTIALS__PASSWORD"])
+def test_a_password_may_stand_beside_the_address(guarded: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", guarded)
+    monkeypatch.setenv(name, "secret")
+    reach_postgres()
+
+
+def test_a_password_is_found_in_the_file_where_psql_finds_it(guarded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", guarded)
+    Path("pgpass").touch(0o600)
+    Path("pgpass").write_text("*:*:*:*:secret\n")
+    reach_postgres()
+
+
+def test_the_password_of_the_address_goes_before_all_others(guarded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", guarded.replace("@", ":secret@"))
+    monkeypatch.setenv("PGPASSWORD", "wrong")
+    reach_postgres()
+
+
+def test_a_password_that_is_nowhere_is_asked_for_in_one_line(guarded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", guarded)
+    with pytest.raises(LoadError, match="^postgres does not answer: .*no password supplied$"):
+        create_views_alone("postgres")
+
+
+def test_a_server_that_trusts_needs_no_password(postgres_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", postgres_server.replace(":postgres@", "@"))
+    reach_postgres()
+
+
+def test_what_else_an_address_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", "postgresql:///numbers")
+    with pytest.raises(ConfigurationError, match=r"`PostgresCredentials` with missing field\(s\): `username`, `host`$"):
+        create_views_alone("postgres")
 
 
 # Growth.

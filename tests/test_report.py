@@ -18,6 +18,7 @@ from playwright.sync_api import sync_playwright
 from talkover import __version__
 from talkover.cli import main
 
+from .conftest import CHROMIUM
 from .test_cli import read_to_the_end
 
 
@@ -151,7 +152,7 @@ def test_progress_is_shown_on_a_terminal(workspace: Path) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield running
         running.close()
 

@@ -21,6 +21,7 @@ from talkover import (
 )
 from talkover.load import plain_errors
 from talkover.sandbox import Account, Fault, Sandbox
+from talkover.source import configured_clients
 
 from .conftest import TODAY, Connect, Connector, Row, at
 
@@ -336,6 +337,12 @@ VALUES: dict[str, tuple[Row, str, Any]] = {
     "boolean as 1": ({"has_voice": 1}, "has_voice", True),
     "date as midnight": ({"renewal_date": "2026-04-30T00:00:00.000000Z"}, "renewal_date", date(2026, 4, 30)),
     "fractional days": ({"days_until_monthly_renewal": 14.37}, "days_until_monthly_renewal", 14),
+    "no date, as Laravel writes MySQL's": (
+        {"renewal_date": "0000-00-00", "updated_at": "-000001-11-30T00:00:00.000000Z"},
+        "updated_at",
+        None,
+    ),
+    "no price, as PHP writes it": ({"monthly_renewal_cost": ""}, "monthly_renewal_cost", None),
     "microseconds": ({"created_at": "2024-01-15T10:30:00.123456Z"}, "created_at", at("2024-01-15T10:30:00.123456")),
     "instant with offset": ({"created_at": "2024-01-15T10:30:00-03:00"}, "created_at", at("2024-01-15T13:30:00")),
     "null": ({"currency": None}, "currency", None),
@@ -366,6 +373,28 @@ def test_a_value_is_stored_as_what_it_means(account: Account, connector: Connect
         for meaning, (_, column, stored) in VALUES.items():
             if (table, column) != ("phone_number_changes", "days_until_monthly_renewal"):
                 assert rows[sent_to[meaning]["number"]][column] == stored, (table, meaning)
+
+
+@pytest.mark.duckdb
+def test_days_that_the_api_sends_as_instants_are_those_of_its_time_zone(
+    account: Account, connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCES__TALKOVER__TIME_ZONE", "America/Sao_Paulo")
+    first(account)["renewal_date"] = "2026-12-15T03:00:00.000000Z"
+    connector.load()
+    assert connector.by_id()[first(account)["id"]]["renewal_date"] == date(2026, 12, 15)
+
+
+@pytest.mark.parametrize("name", ["Sao Paulo", "America", "", "/etc/localtime", 3])
+def test_a_time_zone_that_is_not_known_is_refused(name: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"^time_zone {name!r} is not known: give a name such as"):
+        talkover_source("talq_a", time_zone=name)
+
+
+def test_check_refuses_the_time_zone_that_a_load_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCES__TALKOVER__TIME_ZONE", "Sao Paulo")
+    with pytest.raises(ConfigurationError, match="time_zone 'Sao Paulo' is not known"):
+        configured_clients()
 
 
 def test_text_that_looks_like_something_else_stays_text(account: Account, connector: Connector) -> None:

@@ -29,7 +29,7 @@ import dlt
 from dlt.common import logger
 from dlt.common.configuration import known_sections, resolve_configuration
 from dlt.common.configuration.container import Container
-from dlt.common.configuration.exceptions import ConfigurationException
+from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
 from dlt.common.configuration.providers import CustomLoaderDocProvider
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.destination.exceptions import (
@@ -77,9 +77,11 @@ DEFAULTS = {
     "runtime": {"log_level": "CRITICAL"},
     "data_writer": {"disable_compression": True},
     "normalize": {"data_writer": {"disable_compression": True}},
+    "destination": {"postgres": {"credentials": {"password": ""}}},
 }
 """Settings of dlt where nobody set them. Its errors are raised, so it need not log them too; intermediate files live
-for seconds, and packing them costs a third of a load."""
+for seconds, and packing them costs a third of a load. dlt insists on a password for PostgreSQL; of an empty one libpq
+thinks as of none, and looks into PGPASSWORD and .pgpass as psql does."""
 
 log = logging.getLogger("talkover")
 
@@ -226,7 +228,7 @@ class _OfTheProcess:
 def defaults() -> Iterator[None]:
     """DEFAULTS stand behind every other place that dlt reads settings from, and its log holds only what `is_news`."""
     providers = Container()[PluggableRunContext].providers.providers
-    provider = CustomLoaderDocProvider(DEFAULTS_NAME, lambda: DEFAULTS, False, [])
+    provider = CustomLoaderDocProvider(DEFAULTS_NAME, lambda: DEFAULTS, True, [])
     with ExitStack() as undo:
         undo.callback(_read_settings_again)
         providers.append(provider)
@@ -404,6 +406,8 @@ def plain_errors() -> Iterator[None]:
                 raise KeyboardInterrupt from None
             if isinstance(cause, TalkoverError):
                 raise cause from error
+            if isinstance(cause, ConfigFieldMissingException):
+                raise ConfigurationError(f"dlt's configuration: {_missing_fields(cause)}") from error
             if isinstance(cause, ConfigurationException):
                 raise ConfigurationError(f"dlt's configuration: {_first_line(cause)}") from error
             if isinstance(cause, UnknownDestinationModule):
@@ -545,6 +549,11 @@ def _where(error: BaseException) -> str:
         rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EFBIG}|{errno.EIO})\] [^:]*$", str(error)
     )
     return f": while writing below {folder}" if is_of_a_write else ""
+
+
+def _missing_fields(error: ConfigFieldMissingException) -> str:
+    """dlt's lines about a configuration and those within it; between them it tells where it looked for each field."""
+    return "; ".join(line.strip() for line in str(error).splitlines() if "field(s)" in line)
 
 
 def _first_line(error: BaseException) -> str:

@@ -3,14 +3,15 @@
 Fields and meanings are those of the vendor's reference pages "List phone numbers" and "List release requests"; what
 differs on its other pages (`country` for `country_code`, `environment` and `agents` null or left out) is taken too, and
 so is what a Laravel back end really sends: 0 and 1 for booleans, "1.00" for money, midnight of an instant for a date, a
-fractional day count, microseconds. Null and absent are the same. Fields not known here are kept.
+fractional day count, microseconds, MySQL's zero date. Null and absent are the same, and so is an empty text where no
+text belongs. Fields not known here are kept.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import date, datetime, timezone
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Annotated, Any, TypeVar
@@ -22,8 +23,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
 )
 
 from .errors import InvalidRow
@@ -37,12 +40,19 @@ MEANING = {"string_type": "must be text", "string_unicode": "holds half a charac
 
 MAX_DEPTH = 50
 LARGEST_EXACT_DOUBLE = 2**53
+EXACT_DIGITS_OF_A_DOUBLE = 15
+NOISE_ENDS = 10**10
+"""In larger amounts the noise of a double reaches the fifth place after the point, and cannot be told from a digit."""
 
 UTC = timezone.utc
 _CENT = Decimal(1).scaleb(-MONEY_PLACES)
 _FLOAT_NOISE = Decimal("1e-15")
 _IS_JSON_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?").fullmatch
-_STARTS_WITH_DATE = re.compile(r"\d{4}-\d\d-\d\d").match
+_DAY = re.compile(r"(?!0000-00-00)[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_IS_DAY, _STARTS_WITH_DAY = _DAY.fullmatch, _DAY.match
+# For PHP month 0 and day 0 of the year 0 are November 30 of the year before, in UTC the 29th in half of the world. It
+# writes that year with four digits, Laravel with six.
+_IS_NO_DATE = re.compile(r"(0000-00-00|-0+1-11-(29|30))([T ].*)?").fullmatch
 
 
 def _read_text(value: Any) -> str:
@@ -65,24 +75,35 @@ def _read_id(value: Any) -> str:
     return text
 
 
-def _read_flag(value: Any) -> bool:
+def _read_reference(value: Any) -> str | None:
+    return None if value == "" else _read_id(value)
+
+
+def _read_flag(value: Any) -> bool | None:
     """True and false, or 0 and 1 as a database driver without booleans writes them."""
     if value is True or value is False:
         return bool(value)
+    if value == "":
+        return None
     if type(value) in (int, str) and value in (0, 1, "0", "1"):
         return value in (1, "1")
     raise ValueError("must be true or false")
 
 
-def _read_money(value: Any) -> Decimal:
+def _read_money(value: Any) -> Decimal | None:
     if type(value) not in (int, str, Decimal) or (isinstance(value, str) and not _IS_JSON_NUMBER(value)):
+        if value == "":
+            return None
         raise ValueError("must be an amount")
     return _exact_money(value)
 
 
 @lru_cache(maxsize=4096)
 def _exact_money(value: int | str | Decimal) -> Decimal:
-    """An exact amount; what a binary float adds in its last two digits (0.30000000000000004) is no money."""
+    """An exact amount; what a binary float adds behind its 15th digit (0.30000000000000004) is no money.
+
+    PHP with `serialize_precision = 100` writes all the digits of a float: fifty and more.
+    """
     amount = Decimal(value)
     if not amount.is_finite():
         raise ValueError("must be an amount")
@@ -92,14 +113,24 @@ def _exact_money(value: int | str | Decimal) -> Decimal:
         cents = None
     if cents is None or len(cents.as_tuple().digits) > MONEY_DIGITS:
         raise ValueError(f"has more than {MONEY_DIGITS - MONEY_PLACES} digits before the point")
-    is_noise = len(amount.as_tuple().digits) in (16, 17) and abs(amount - cents) < abs(amount) * _FLOAT_NOISE
-    if amount != cents and not is_noise:
+    if amount != cents and not _is_float_noise(amount, cents):
         raise ValueError(f"has more than {MONEY_PLACES} digits after the point")
-    return cents
+    return cents + 0  # -0 is 0
 
 
-def _read_days(value: Any) -> int:
+def _is_float_noise(amount: Decimal, cents: Decimal) -> bool:
+    size = max(abs(amount), Decimal(1))
+    return (
+        len(amount.as_tuple().digits) > EXACT_DIGITS_OF_A_DOUBLE
+        and size < NOISE_ENDS
+        and abs(amount - cents) < size * _FLOAT_NOISE
+    )
+
+
+def _read_days(value: Any) -> int | None:
     """Whole days: newer Laravel writes 14.37 where older wrote 14, and the count would change with every request."""
+    if value == "":
+        return None
     if type(value) not in (int, str, Decimal):
         raise ValueError("must be a number of days")
     try:
@@ -112,12 +143,40 @@ def _read_days(value: Any) -> int:
     return int(days)
 
 
-def _read_iso(value: Any) -> str:
+def _read_iso(value: Any) -> str | None:
     """Pydantic would take digits for seconds since 1970: no API of this vendor writes them."""
     text = _read_text(value)
-    if not _STARTS_WITH_DATE(text):
-        raise ValueError("must be an ISO 8601 date")
-    return text
+    if _STARTS_WITH_DAY(text):
+        return text
+    if not text or _IS_NO_DATE(text):
+        return None
+    raise ValueError("must be an ISO 8601 date")
+
+
+def _read_day(value: Any, info: ValidationInfo[tzinfo]) -> date | None:
+    """A plain day, or the instant at which it begins: Laravel has no plain days, and writes every instant in UTC."""
+    if isinstance(value, str) and _IS_DAY(value):
+        return date.fromisoformat(value)
+    text = _read_iso(value)
+    return None if text is None else _day_that_begins(_read_instant(text), info.context)
+
+
+def _day_that_begins(instant: datetime, time_zone: tzinfo) -> date:
+    """The day that begins at `instant`: by its own clock or, where it is in UTC, by that of `time_zone`."""
+    if instant.time() == time.min and instant.utcoffset() != timedelta():
+        return instant.date()
+    instant = _in_utc(instant)
+    try:
+        there = instant.astimezone(time_zone)
+        begins = datetime.combine(there, time.min, time_zone).astimezone(UTC)  # where clocks skip midnight, right after
+    except OverflowError:
+        raise ValueError("is out of range") from None
+    if begins != instant:
+        raise ValueError(
+            f"must be a day, or midnight in the zone of the API's days (setting time_zone: {time_zone}, "
+            f"where it is {there})"
+        )
+    return there.date()
 
 
 def _read_unknown(value: Any) -> Any:
@@ -151,17 +210,18 @@ def _read_number(value: int | Decimal) -> int | float | str:
 
 
 def _read_currency(value: Any) -> Any:
-    """An empty text tells no more than null."""
     return None if value == "" else value
 
 
 def _read_environment(value: Any) -> Any:
     """PHP writes an object without members as an empty list."""
-    return None if value == [] else value
+    return None if value in ([], "") else value
 
 
 def _read_agents(value: Any) -> Any:
     """PHP writes a filtered list as an object with numeric keys."""
+    if value == "":
+        return None
     if isinstance(value, dict) and all(key.isdecimal() for key in value):
         return list(value.values())
     return value
@@ -177,18 +237,20 @@ def _in_utc(value: datetime) -> datetime:
         raise ValueError("is out of range") from None
 
 
-Id = Annotated[str, BeforeValidator(_read_id)]
+Id = Annotated[str, PlainValidator(_read_id)]
+Reference = Annotated[str, PlainValidator(_read_reference)]
 # Most values are plain: pydantic takes those itself, ten times as fast as a function of ours.
 Text = Annotated[str, Field(strict=True, min_length=0)]  # with a length to look at it also sees half characters
 Flag = Annotated[
-    Annotated[bool, Field(strict=True)] | Annotated[bool, BeforeValidator(_read_flag)],
+    Annotated[bool, Field(strict=True)] | Annotated[bool, PlainValidator(_read_flag)],
     Field(union_mode="left_to_right"),
 ]
-Money = Annotated[Decimal, BeforeValidator(_read_money)]
-Days = Annotated[int, BeforeValidator(_read_days)]
-Day = Annotated[date, BeforeValidator(_read_iso)]
+Money = Annotated[Decimal, PlainValidator(_read_money)]
+Days = Annotated[int, PlainValidator(_read_days)]
+Day = Annotated[date, PlainValidator(_read_day)]
 Unknown = Annotated[Any, BeforeValidator(_read_unknown)]
-Instant = Annotated[datetime, BeforeValidator(_read_iso), AfterValidator(_in_utc)]
+Instant = Annotated[Annotated[datetime, AfterValidator(_in_utc)] | None, BeforeValidator(_read_iso)]
+_read_instant = TypeAdapter(datetime).validate_python
 
 
 class Resource(BaseModel):
@@ -216,7 +278,7 @@ class Agent(Resource):
 class Environment(Resource):
     """The Talkover environment of a number, told only "when loaded"."""
 
-    id: Id | None = Field(None, description="Talkover's id of the environment")
+    id: Reference | None = Field(None, description="Talkover's id of the environment")
     name: Text | None = Field(None, description="name of the environment")
 
 
@@ -271,7 +333,7 @@ class ReleaseRequest(Resource):
     """A request to give a number back: `GET /phone-numbers/release-requests`."""
 
     id: Id = Field(description="Talkover's id of the request")
-    phone_number_id: Id | None = Field(None, description="the number to give back")
+    phone_number_id: Reference | None = Field(None, description="the number to give back")
     phone_number: Text | None = Field(None, description="that number in E.164 form")
     reason: Text | None = Field(None, description="why, 10 to 500 characters")
     status: Text | None = Field(None, description="pending, approved, rejected, cancelled; may grow")
@@ -291,10 +353,13 @@ def _reader(model: type[Model]) -> TypeAdapter[list[Model]]:
     return TypeAdapter(list[model])  # type: ignore[valid-type]
 
 
-def read_rows(model: type[Model], rows: Sequence[dict[str, Any]], asked: str) -> list[Model]:
-    """`rows` of the API as models. Raises InvalidRow that names `asked`, id, field and value of the first misfit."""
+def read_rows(model: type[Model], rows: Sequence[dict[str, Any]], asked: str, time_zone: tzinfo = UTC) -> list[Model]:
+    """`rows` of the API as models; an instant for a day is midnight in `time_zone`.
+
+    Raises InvalidRow that names `asked`, id, field and value of the first misfit.
+    """
     try:
-        return _reader(model).validate_python(rows)
+        return _reader(model).validate_python(rows, context=time_zone)
     except ValidationError as error:
         raise _invalid_row(rows, error, asked) from None
 
@@ -305,7 +370,7 @@ def _invalid_row(rows: Sequence[dict[str, Any]], error: ValidationError, asked: 
     first = misfits[0]
     position, *path = first["loc"]
     row = rows[int(position)]
-    names = [part for part in path if not str(part).startswith("function-before[")]
+    names = [part for part in path if not str(part).startswith("function-plain[")]
     field = ".".join(part if isinstance(part, str) and part.isidentifier() else quote(part) for part in names)[:200]
     what = str(first.get("ctx", {}).get("error") or MEANING.get(first["type"]) or first["msg"])
     value = "missing" if first["type"] == "missing" else quote(first["input"])

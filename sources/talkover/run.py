@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 from functools import cache, cached_property, lru_cache, partial
 from sys import intern
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ from .destinations import refuse_unfit, refuse_unfit_tables
 from .errors import ConfigurationError, IncompleteListing, InvalidRow
 from .memory import NOBODY, Log, Memory
 from .models import COUNTDOWNS, Agent, PhoneNumber, ReleaseRequest, Resource, quote, read_rows
-from .tables import LEDGER_RESOURCES, OWN_COLUMNS, REMOVED, TableName, model_columns
+from .tables import LEDGER_RESOURCES, OWN_COLUMNS, REMOVED, TableName, column_names
 
 NO_CHANGE = COUNTDOWNS | {"updated_at"}
 """Fields that make no row in a change log by themselves: a touch is no change."""
@@ -51,6 +51,7 @@ class Options:
     """What a caller may ask of a run; see `talkover_source`."""
 
     filters: Mapping[str, str] = field(default_factory=dict)
+    time_zone: tzinfo = timezone.utc
     observed_at: datetime | None = None
     full_refresh: bool = False
     allow_mass_removal: bool = False
@@ -123,7 +124,7 @@ class Run:
             refuse_unfit(dlt.current.pipeline())
             refuse_unfit_tables(dlt.current.pipeline(), tables.values())
         self._naming = schema.naming
-        self._agent_names = ColumnNames(schema.naming, model_columns(Agent, "agent_"), "an agent")
+        self._agent_names = ColumnNames(schema.naming, column_names(Agent, "agent_"), "an agent")
         self.changes = cache(self._compare)
         self._current = cache(partial(self._memory.current, is_repair=options.full_refresh))
         self._log = cache(self._read_log)
@@ -337,7 +338,7 @@ class Run:
         table = next((table for table in tables if table in self._selected and table in ROWS_OF_MODELS), None)
         if table is None or self._options.allow_lost_fields:
             return {}
-        return self._memory.filled(table, [name for name in model_columns(model) if name not in SETTLED])
+        return self._memory.filled(table, column_names(model) - SETTLED)
 
     def _progress(self) -> Callable[[str, int], None]:
         """Counts pages for the pipeline's collector. Pages come from other threads, which know no pipeline."""
@@ -368,10 +369,11 @@ class Run:
     ) -> Callable[[Sequence[Json]], list[SeenRow]]:
         """What reads the rows of a page; `told` gets the columns that have a value in any of them."""
         where = self._clients[environment_key].transport.where(endpoint)
-        names = ColumnNames(self._naming, model_columns(model), where)
+        names = ColumnNames(self._naming, column_names(model), where)
 
         def read(rows: Sequence[Json]) -> list[SeenRow]:
-            page = [names.of(row := record.row(), row["id"]) for record in read_rows(model, rows, where)]
+            records = read_rows(model, rows, where, self._options.time_zone)
+            page = [names.of(row := record.row(), row["id"]) for record in records]
             told.update(*page)
             return [_seen(row, environment_key, is_needed) for row in page]
 

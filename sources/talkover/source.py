@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timezone, tzinfo
 from functools import partial
 from typing import Annotated, Any, Optional
+from zoneinfo import ZoneInfo
 
 import dlt
 from dlt.common.configuration import configspec, known_sections, resolve_configuration
@@ -46,6 +47,7 @@ class TalkoverConfiguration(BaseConfiguration):
     per_page: int = 100
     max_concurrent_requests: int = 4
     environment_key: str = "default"
+    time_zone: str = "UTC"
 
 
 @dlt.source(name="talkover", section="talkover", max_table_nesting=0, spec=TalkoverConfiguration)
@@ -57,6 +59,7 @@ def talkover_source(
     per_page: int = 100,
     max_concurrent_requests: int = 4,
     environment_key: str = "default",
+    time_zone: str = "UTC",
     type: str | None = None,
     has_voice: bool | None = None,
     has_whatsapp: bool | None = None,
@@ -76,6 +79,8 @@ def talkover_source(
         per_page: rows a page, 1 to 100 by the API's documentation.
         max_concurrent_requests: pages asked for side by side.
         environment_key: name of the one environment in the tables.
+        time_zone: zone of the API's days, such as `America/Sao_Paulo`: where it sends an instant for a day, that is
+            midnight there. All other instants are UTC.
         type, has_voice, has_whatsapp, search: the API's filters of numbers; a filtered listing removes nothing.
         observed_at: the instant that changes are dated with, now unless given; never before an earlier run's.
         full_refresh: sends every row of the current tables again; change logs stay as they are.
@@ -93,6 +98,7 @@ def talkover_source(
     make_clients()  # what cannot work is an error here, while each run has clients of its own
     options = Options(
         filters=_filters(type=type, has_voice=has_voice, has_whatsapp=has_whatsapp, search=search),
+        time_zone=_zone(time_zone),
         observed_at=_aware(observed_at),
         full_refresh=full_refresh,
         allow_mass_removal=allow_mass_removal,
@@ -158,6 +164,7 @@ def configured_clients() -> dict[str, TalkoverClient]:
     """The clients that `talkover_source()` would use. Raises ConfigurationError."""
     found = resolve_configuration(TalkoverConfiguration(), sections=(known_sections.SOURCES, "talkover"))
     tokens = _tokens(found.api_token, found.environments, found.environment_key)
+    _zone(found.time_zone)
     return _clients(tokens, found.base_url, found.per_page, found.max_concurrent_requests)
 
 
@@ -198,6 +205,15 @@ def _clients(
         )
         clients[key] = TalkoverClient(transport, per_page=per_page, max_concurrent_requests=max_concurrent_requests)
     return clients
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError, TypeError):  # not found, no name of a file, a folder, no text
+        raise ConfigurationError(
+            f'time_zone {name!r} is not known: give a name such as "UTC" or "America/Sao_Paulo"'
+        ) from None
 
 
 def _filters(**given: str | bool | None) -> dict[str, str]:

@@ -6,6 +6,7 @@ sent twice must not stand twice.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Literal
 
 from dlt.common.data_types import TDataType
@@ -80,6 +81,12 @@ def model_columns(model: type[BaseModel], prefix: str = "") -> TTableSchemaColum
         else:
             made |= _column(prefix + name, column["data_type"] or "text", model.model_fields[name].description or "")
     return made
+
+
+@cache
+def column_names(model: type[BaseModel], prefix: str = "") -> frozenset[str]:
+    """The names of `model_columns`. Kept, since for each call dlt makes classes, which stay in memory."""
+    return frozenset(model_columns(model, prefix))
 
 
 def _origin_columns() -> TTableSchemaColumns:
