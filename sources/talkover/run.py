@@ -338,7 +338,7 @@ class Run:
         table = next((table for table in tables if table in self._selected and table in ROWS_OF_MODELS), None)
         if table is None or self._options.allow_lost_fields:
             return {}
-        return self._memory.filled(table, column_names(model) - SETTLED)
+        return self._memory.filled(table, [name for name in column_names(model) if name not in SETTLED])
 
     def _progress(self) -> Callable[[str, int], None]:
         """Counts pages for the pipeline's collector. Pages come from other threads, which know no pipeline."""

@@ -84,9 +84,9 @@ def model_columns(model: type[BaseModel], prefix: str = "") -> TTableSchemaColum
 
 
 @cache
-def column_names(model: type[BaseModel], prefix: str = "") -> frozenset[str]:
+def column_names(model: type[BaseModel], prefix: str = "") -> tuple[str, ...]:
     """The names of `model_columns`. Kept, since for each call dlt makes classes, which stay in memory."""
-    return frozenset(model_columns(model, prefix))
+    return tuple(model_columns(model, prefix))
 
 
 def _origin_columns() -> TTableSchemaColumns:
