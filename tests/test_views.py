@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from contextlib import closing
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import pairwise
@@ -10,8 +11,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import dlt
 import duckdb
 import pandas as pd
+import psycopg2
 import pytest
 import sqlglot
 from pandas.testing import assert_frame_equal
@@ -25,6 +28,7 @@ from talkover.views import create_views, view_names, view_sql
 
 from .conftest import TODAY, Connect, Connector, Row, at, plain
 from .test_source import first
+from .warehouses import new_database
 
 GRAIN = {
     "calendar_months": ("month",),
@@ -663,6 +667,62 @@ def test_every_view_gives_the_rows_that_duckdb_gives(connect: Connect) -> None:
         assert_frame_equal(found, expected, check_dtype=False, obj=name)
 
 
+# Whatever a session is set to.
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory, postgres_server: str) -> dict[str, str]:
+    """An account that was loaded now and then over half a year: where it is, by destination."""
+    account = Account(seed=5, size=80, founded=TODAY - timedelta(days=180))
+    folder = tmp_path_factory.mktemp("played")
+    where = {"duckdb": str(folder / "played.duckdb"), "postgres": new_database(postgres_server)}
+    with pytest.MonkeyPatch.context() as patch, Sandbox(account) as sandbox:
+        patch.setenv("DLT_DATA_DIR", str(folder / "dlt"))
+        patch.chdir(folder)
+        for days in (180, 60, 0):
+            account.advance(TODAY - timedelta(days=days))
+            for name, url in where.items():
+                destination = dlt.destinations.duckdb(url) if name == "duckdb" else dlt.destinations.postgres(url)
+                connector = Connector(sandbox, destination)
+                connector.load(observed_at=noon(account.today), pipeline_name=f"played_{name}")
+    return where
+
+
+SESSIONS = [
+    ("postgres", "datestyle = 'German'"),
+    ("postgres", "datestyle = 'SQL, DMY'"),
+    ("postgres", "datestyle = 'Postgres, MDY'"),
+    ("postgres", "timezone = 'Pacific/Kiritimati'"),
+    ("postgres", "timezone = 'America/Sao_Paulo'"),
+    ("postgres", "intervalstyle = 'sql_standard'"),
+    ("postgres", "extra_float_digits = -15"),
+    ("postgres", "search_path = pg_catalog"),
+    ("duckdb", "timezone = 'Pacific/Kiritimati'"),
+    ("duckdb", "timezone = 'America/Sao_Paulo'"),
+    ("duckdb", "default_order = 'desc'"),
+    ("duckdb", "default_null_order = 'nulls_first'"),
+    ("duckdb", "integer_division = true"),
+]
+
+
+@pytest.mark.parametrize(("name", "setting"), SESSIONS)
+def test_every_view_gives_the_same_rows_whatever_the_session_is_set_to(
+    name: str, setting: str, played: dict[str, str]
+) -> None:
+    connection: Any = duckdb.connect(played[name]) if name == "duckdb" else psycopg2.connect(played[name])
+    with closing(connection), connection.cursor() as session:
+        for run in ("usual", "other"):
+            for view in view_names():
+                session.execute(f"create temporary table {run}_{view} as select * from talkover.{view}")
+            session.execute(f"set {setting}" if run == "usual" else f"reset {setting.split(maxsplit=1)[0]}")
+        rows = {}
+        for table in (f"{run}_{view}" for run in ("usual", "other") for view in view_names()):
+            session.execute(f"select * from {table}")
+            rows[table] = Counter(session.fetchall())
+    assert [view for view in view_names() if not rows[f"usual_{view}"]] == []
+    assert [view for view in view_names() if rows[f"usual_{view}"] != rows[f"other_{view}"]] == []
+
+
 # Making them.
 
 
@@ -746,13 +806,19 @@ def test_a_view_is_translated_without_anything_that_the_dialect_lacks(name: str,
     unknown = [function.name for function in statement.find_all(exp.Anonymous)]
     assert set(unknown) <= {"toDecimalString", "toNullable"}, "ClickHouse's own"
     assert ";" not in text, "dlt splits what it sends to ClickHouse there"
+    assert dialect in ("duckdb", "postgres", "bigquery") or not statement.find(exp.Interval), "few add intervals"
     with_errors = view_sql(name, "duckdb")
     sqlglot.transpile(with_errors, read="duckdb", write=dialect, unsupported_level=sqlglot.ErrorLevel.RAISE)
 
 
-def test_views_are_printed_in_a_dialect(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["views", "--print", "snowflake"]) == 0
+@pytest.mark.essential
+@pytest.mark.parametrize("dialect", ["snowflake", "mysql", "clickhouse"])
+def test_views_are_printed_in_a_dialect(dialect: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["views", "--print", dialect]) == 0
     printed = capsys.readouterr().out
     assert printed.count("CREATE OR REPLACE VIEW") == len(GRAIN)
+
+
+def test_a_dialect_that_nobody_knows_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["views", "--print", "klingon"]) == 2
     assert "klingon" in capsys.readouterr().err

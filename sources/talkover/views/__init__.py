@@ -45,6 +45,8 @@ def view_sql(name: str, dialect: str, qualify: Callable[[str], exp.Table] = exp.
     for table in list(query.find_all(exp.Table)):
         if table.name in KEYS or table.name in view_names():
             table.replace(exp.alias_(qualify(table.name), table.alias or table.name, table=True))
+    if dialect not in ("duckdb", "postgres"):
+        query = query.transform(_date_function)
     if dialect in DIFFERENCES:
         query = DIFFERENCES[dialect](query)
     statement = exp.Create(this=qualify(name), kind="VIEW", replace=True, expression=query)
@@ -113,13 +115,21 @@ def drop_views(client: SqlClientBase[Any]) -> None:
         client.execute_sql(f"drop view if exists {client.make_qualified_table_name(name)}")
 
 
+def _date_function(node: exp.Expression) -> exp.Expression:
+    """`day + n * interval 1 month`, which few understand, as the function that each dialect has for it."""
+    by = node.expression if isinstance(node, exp.Add) else None
+    if isinstance(by, exp.Mul) and isinstance(by.expression, exp.Interval):
+        return exp.DateAdd(this=node.this, expression=by.this, unit=by.expression.unit)
+    return node
+
+
 def _for_mysql(query: exp.Expression) -> exp.Expression:
     """MySQL and MariaDB have no instants with a zone: dlt stores them in UTC."""
 
     def without_zone(node: exp.Expression) -> exp.Expression:
         if not isinstance(node, exp.AtTimeZone):
             return node
-        return exp.UtcTimestamp() if isinstance(node.this, exp.CurrentTimestamp) else node.this
+        return exp.Anonymous(this="UTC_TIMESTAMP") if isinstance(node.this, exp.CurrentTimestamp) else node.this
 
     return query.transform(without_zone)
 
