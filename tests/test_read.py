@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
 import dlt
 import duckdb
+import psycopg2
 import pytest
 from dlt.common.destination.exceptions import DestinationException
 
@@ -19,6 +22,8 @@ from talkover.tables import KEYS
 from talkover.views import view_names
 
 from .conftest import Connect, Connector
+from .postgres import pooler, running_server
+from .warehouses import new_database, set_configuration
 
 
 @pytest.mark.essential
@@ -95,6 +100,58 @@ def test_reading_does_not_write(connector: Connector) -> None:
         pytest.raises(DestinationException, match="read-only|READ ONLY transaction"),
     ):
         client.execute_sql(f"delete from {client.make_qualified_table_name('phone_numbers')}")
+
+
+def test_the_next_client_of_a_pooled_session_can_write(
+    request: pytest.FixtureRequest, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "postgres" not in request.config.getoption("--destinations"):
+        pytest.skip("PostgreSQL is left out")
+    url = new_database(request.getfixturevalue("postgres_server"))
+    set_configuration(monkeypatch, "postgres", credentials=url)
+    Connector(sandbox, "postgres").load()
+    with pooler(url) as pooled:
+        set_configuration(monkeypatch, "postgres", credentials=pooled)
+        assert len(read_view("current_numbers", destination="postgres")) == 57
+        with closing(psycopg2.connect(pooled)) as session, session.cursor() as cursor:
+            cursor.execute("show search_path")
+            assert cursor.fetchone() == ('"talkover",public',), "this is the session that was read in"
+            cursor.execute("create table mine (id integer); insert into mine values (1)")
+            session.commit()
+
+
+def test_an_engine_of_ones_own_can_write_after_it_was_read(connector: Connector) -> None:
+    if connector.destination != "sqlalchemy":
+        pytest.skip("SQLAlchemy's pool keeps sessions, too")
+    connector.load()
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    engine = sqlalchemy.create_engine(os.environ["DESTINATION__SQLALCHEMY__CREDENTIALS"], pool_size=1, max_overflow=0)
+    session = sqlalchemy.text("select connection_id()")
+    with engine.begin() as connection:
+        before = connection.execute(session).scalar()
+    assert len(read_view("current_numbers", destination=dlt.destinations.sqlalchemy(engine))) == 57
+    with engine.begin() as connection:
+        assert connection.execute(session).scalar() == before
+        connection.execute(sqlalchemy.text("create table home.mine (id integer)"))
+
+
+@pytest.mark.slow
+def test_a_server_that_goes_away_while_it_is_read_is_one_sentence(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "postgres" not in request.config.getoption("--destinations"):
+        pytest.skip("PostgreSQL is left out")
+    with running_server() as server:
+        set_configuration(monkeypatch, "postgres", credentials=server.url)
+
+        def read_from_a_killed_server() -> None:
+            with connect(open_pipeline("postgres"), read_only=True) as client:
+                server.kill()
+                client.execute_sql("select 1")
+
+        with pytest.raises(LoadError, match="postgres does not answer: .*refused"):
+            read_from_a_killed_server()
+        server.start()
 
 
 def test_nothing_loaded_is_one_sentence(warehouse: str) -> None:

@@ -68,11 +68,8 @@ LOAD_ATTEMPTS = 3
 LOCATION = "talkover_destination"
 """Where dlt's local state keeps what destination it belongs to."""
 
-READ_ONLY = {
-    "postgres": "set session characteristics as transaction read only",
-    "mysql": "set session transaction read only",
-}
-"""What makes a session read-only, by dialect. DuckDB's file is opened so; elsewhere the role must lack the rights."""
+READ_ONLY_DIALECTS = ("postgres", "mysql")
+"""Where a transaction can be read-only. DuckDB's file is opened so; elsewhere the role must lack the rights."""
 
 DEFAULTS_NAME = "defaults of talkover"
 DEFAULTS = {
@@ -292,9 +289,18 @@ def connect(pipeline: dlt.Pipeline, *, read_only: bool = False) -> Iterator[Any]
     except Exception as error:
         raise LoadError(_why_unreachable(pipeline, error)) from error
     try:
-        if read_only and (statement := READ_ONLY.get(client.capabilities.sqlglot_dialect)):
-            client.execute_sql(statement)
-        yield client
+        if read_only and client.capabilities.sqlglot_dialect in READ_ONLY_DIALECTS:
+            # the session itself may be a pooler's, and then of others who write
+            with client.begin_transaction():
+                client.execute_sql("set transaction read only")
+                yield client
+        else:
+            yield client
+    except AttributeError as error:
+        if client.native_connection is not None:
+            raise
+        # dlt rolls back a connection that it has lost, too
+        raise LoadError(_why_unreachable(pipeline, error.__context__ or error)) from error
     finally:
         client.close_connection()
 
@@ -315,7 +321,7 @@ def _is_loaded(pipeline: dlt.Pipeline) -> bool:
         return bool(client.has_dataset())
 
 
-def _why_unreachable(pipeline: dlt.Pipeline, error: Exception) -> str:
+def _why_unreachable(pipeline: dlt.Pipeline, error: BaseException) -> str:
     reason = _first_line(getattr(error, "inner_exc", None) or error)
     if "Could not set lock on file" in reason:
         holder = re.search(r"held in (.+ \(PID \d+\))", reason)
