@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from contextlib import closing
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -61,6 +62,54 @@ def test_money_is_exact_and_what_was_not_told_is_a_category(account: Account, co
     not_told = numbers[numbers["currency"] == "not told"]
     assert not_told["monthly_renewal_cost"].sum() == Decimal("0.3000")
     assert str(numbers["created_at"].dt.tz) == "UTC"
+
+
+FAR = {
+    "9999-12-31": "9999-12-31T23:59:59.999999Z",  # what a program writes that knows no "never"
+    "2262-04-12": "2262-04-12T00:00:00Z",  # the first day after pandas' nanoseconds end
+    "1677-09-20": "1677-09-20T00:00:00Z",
+    "0001-01-01": "0001-01-01T00:00:00Z",  # .NET's zero
+}
+
+
+@pytest.mark.essential
+def test_any_day_that_loads_can_be_read(connect: Connect) -> None:
+    """pandas 2, all that Python 3.10 gets, takes nanoseconds for granted where it guesses: `make lowest` has it."""
+    account = Account(size=0)
+    account.numbers = {day: {"id": day, "renewal_date": day, "created_at": instant} for day, instant in FAR.items()}
+    with Sandbox(account) as sandbox:
+        connector = connect(sandbox)
+        if connector.destination == "clickhouse":
+            pytest.skip("ClickHouse holds the years 1900 to 2299 alone")
+        connector.load()
+    frame = read_view("current_numbers", destination=connector.destination).set_index("id")
+    days = {day: date.fromisoformat(day) for day in FAR}
+    assert {id: instant.date() for id, instant in frame["renewal_date"].items()} == days
+    assert {id: instant.date() for id, instant in frame["created_at"].items()} == days
+    for name in (*view_names(), *KEYS):
+        read_view(name, destination=connector.destination)
+
+
+@pytest.mark.parametrize(
+    ("zone", "instant"),
+    [("America/Sao_Paulo", "0001-01-01T00:00:00Z"), ("Pacific/Kiritimati", "9999-12-31T23:59:59Z")],
+)
+def test_an_instant_is_read_whatever_the_zone_of_the_server(
+    zone: str, instant: str, account: Account, connector: Connector
+) -> None:
+    """There it is of a year that Python does not know."""
+    if connector.destination != "postgres":
+        pytest.skip("PostgreSQL alone writes instants in its own zone")
+    with closing(psycopg2.connect(os.environ["DESTINATION__POSTGRES__CREDENTIALS"])) as server:
+        server.autocommit = True
+        server.cursor().execute(f"alter database {server.info.dbname} set timezone = '{zone}'")
+    id, number = next(iter(account.numbers.items()))
+    number["created_at"] = instant
+    connector.load()
+    frame = read_view("current_numbers", destination="postgres").set_index("id")
+    assert frame["created_at"][id].year == int(instant[:4])
+    del account.numbers[id]
+    assert connector.load().resources["phone_numbers"].removed == 1
 
 
 def test_one_environment_is_read_alone(sandbox: Sandbox, connect: Connect, account: Account) -> None:

@@ -53,7 +53,7 @@ from . import __version__
 from .arrow import is_news, send_arrow
 from .destinations import refuse_unfit
 from .errors import ConfigurationError, LoadError, NothingLoaded, RunInProgress, TalkoverError, ViewError
-from .memory import in_utc
+from .memory import IN_UTC, in_utc
 from .source import talkover_source
 from .tables import LEDGER_RESOURCES
 from .views import create_views, view_names
@@ -68,8 +68,11 @@ LOAD_ATTEMPTS = 3
 LOCATION = "talkover_destination"
 """Where dlt's local state keeps what destination it belongs to."""
 
-READ_ONLY_DIALECTS = ("postgres", "mysql")
-"""Where a transaction can be read-only. DuckDB's file is opened so; elsewhere the role must lack the rights."""
+READ_ONLY = {
+    "postgres": f"set transaction read only; {IN_UTC}",
+    "mysql": "set transaction read only",
+}
+"""What such a transaction begins with, by dialect. DuckDB's file is opened so; else the role must lack the rights."""
 
 DEFAULTS_NAME = "defaults of talkover"
 DEFAULTS = {
@@ -289,10 +292,10 @@ def connect(pipeline: dlt.Pipeline, *, read_only: bool = False) -> Iterator[Any]
     except Exception as error:
         raise LoadError(_why_unreachable(pipeline, error)) from error
     try:
-        if read_only and client.capabilities.sqlglot_dialect in READ_ONLY_DIALECTS:
-            # the session itself may be a pooler's, and then of others who write
+        if read_only and (statements := READ_ONLY.get(client.capabilities.sqlglot_dialect)):
+            # not the session: it may be a pooler's, and the next one's who writes
             with client.begin_transaction():
-                client.execute_sql("set transaction read only")
+                client.execute_sql(statements)
                 yield client
         else:
             yield client

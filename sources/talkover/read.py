@@ -31,8 +31,9 @@ BY_NAME: tuple[tuple[str, Callable[[pd.Series], pd.Series]], ...] = (
         "|outcome|resource|status|type",
         lambda column: column.astype("string").fillna(NOT_TOLD).astype("category"),
     ),
-    (r"\w+_at|valid_from|valid_to", lambda column: pd.to_datetime(column, utc=True).astype("datetime64[us, UTC]")),
-    (r"month|next_month|renewal_date|\w+_on", lambda column: pd.to_datetime(column).astype("datetime64[s]")),
+    # not pd.to_datetime: in pandas 2 that goes by nanoseconds, which end in the year 2262
+    (r"\w+_at|valid_from|valid_to", lambda column: column.astype("datetime64[us, UTC]")),
+    (r"month|next_month|renewal_date|\w+_on", lambda column: column.astype("datetime64[s]")),
     (r"auto_renewal|\w+_complete|(is|has)_\w+", lambda column: column.astype("boolean")),
     (r"approval_rate|median_days|(mean|share)_\w+", lambda column: column.astype("float64")),
 )
