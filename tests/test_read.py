@@ -9,12 +9,14 @@ from contextlib import closing
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import dlt
 import duckdb
 import psycopg2
 import pytest
 from dlt.common.destination.exceptions import DestinationException
+from dlt.destinations import snowflake
 
 from talkover import ConfigurationError, LoadError, NothingLoaded, read_view
 from talkover.load import connect, open_pipeline
@@ -24,6 +26,7 @@ from talkover.views import view_names
 
 from .conftest import Connect, Connector
 from .postgres import pooler, running_server
+from .test_source import first
 from .warehouses import new_database, set_configuration
 
 
@@ -201,6 +204,26 @@ def test_a_server_that_goes_away_while_it_is_read_is_one_sentence(
         with pytest.raises(LoadError, match="postgres does not answer: .*refused"):
             read_from_a_killed_server()
         server.start()
+
+
+def in_capitals() -> Any:
+    """DuckDB with the names that dlt gives Snowflake's tables and columns."""
+    destination = dlt.destinations.duckdb("capitals.duckdb")
+    destination.caps_params["casefold_identifier"] = snowflake().capabilities().casefold_identifier
+    return destination
+
+
+def test_columns_are_called_as_in_the_docs_where_a_destination_writes_capitals(
+    account: Account, sandbox: Sandbox
+) -> None:
+    first(account)["field_of_tomorrow"] = 1
+    for destination in ("duckdb", in_capitals()):
+        Connector(sandbox, destination).load()
+    with duckdb.connect("capitals.duckdb", read_only=True) as file:
+        assert "ENVIRONMENT_KEY" in file.sql("from talkover.phone_numbers").columns
+    for name in (*view_names(), *KEYS):
+        assert list(read_view(name, destination=in_capitals())) == list(read_view(name)), name
+    assert "field_of_tomorrow" in read_view("phone_numbers", destination=in_capitals())
 
 
 def test_nothing_loaded_is_one_sentence(warehouse: str) -> None:

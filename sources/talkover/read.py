@@ -102,7 +102,11 @@ def _select(pipeline: dlt.Pipeline, name: str, environment: str | None) -> tuple
         else:
             selected = client.execute_query(f"{query} where environment_key = %s", environment)
         with selected as cursor:
-            return list(cursor.columns_schema), [tuple(row) for row in cursor.fetchall()]
+            names = list(cursor.columns_schema)
+            rows = [tuple(row) for row in cursor.fetchall()]
+    # dlt names columns in capitals where the destination takes names without quotes for such: on Snowflake
+    is_in_capitals = client.capabilities.casefold_identifier is str.upper
+    return [name.lower() for name in names] if is_in_capitals else names, rows
 
 
 def _typed(column: pd.Series) -> pd.Series:
