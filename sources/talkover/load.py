@@ -56,7 +56,7 @@ from .errors import ConfigurationError, LoadError, NothingLoaded, RunInProgress,
 from .memory import IN_UTC, in_utc
 from .source import talkover_source
 from .tables import LEDGER_RESOURCES
-from .views import create_views, view_names
+from .views import Views, create_views
 
 PIPELINE = "talkover_pipeline"
 DEMO_PIPELINE = "talkover_demo"
@@ -169,29 +169,21 @@ def load_account(
             notes = _finish_pending(pipeline)
             load_id = _run(pipeline, source)
             with connect(pipeline) as client:
-                failed = create_views(client, Path(pipeline.working_dir))
-            summary = _summary(pipeline, load_id, notes, time.monotonic() - started)
-    if failed:
-        raise ViewError(failed, summary)
+                views = create_views(client, Path(pipeline.working_dir))
+            summary = _summary(pipeline, load_id, notes + views.notes, time.monotonic() - started)
+    if views.failed:
+        raise ViewError(views.failed, summary)
     return summary
 
 
-def create_views_alone(
-    destination: Any = None, dataset: str | None = None, pipeline_name: str = PIPELINE
-) -> tuple[str, ...]:
-    """Creates the views over tables that are there already.
-
-    Raises NothingLoaded where there are none, and ViewError with the views that could not be created.
-    """
+def create_views_alone(destination: Any = None, dataset: str | None = None, pipeline_name: str = PIPELINE) -> Views:
+    """Creates the views over tables that are there already. Raises NothingLoaded where the dataset is not."""
     with plain_errors(), run_lock(pipeline_name), defaults:
         pipeline = open_pipeline(destination, dataset, pipeline_name)
         if not _is_loaded(pipeline):
             raise NothingLoaded(f"dataset {pipeline.dataset_name!r} is not there yet: {what_to_run(pipeline)}")
         with connect(pipeline) as client:
-            failed = create_views(client, Path(pipeline.working_dir))
-    if failed:
-        raise ViewError(failed)
-    return view_names()
+            return create_views(client, Path(pipeline.working_dir))
 
 
 class _OfTheProcess:
