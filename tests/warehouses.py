@@ -40,15 +40,19 @@ def in_duckdb(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 def in_postgres(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """A database of its own."""
-    server = request.getfixturevalue("postgres_server")
+    set_configuration(monkeypatch, "postgres", credentials=new_database(request.getfixturevalue("postgres_server")))
+    return "postgres"
+
+
+def new_database(server: str) -> str:
+    """The URL of an empty database on a PostgreSQL server."""
     database = f"test_{uuid4().hex}"
     connection = psycopg2.connect(server)
     connection.autocommit = True
     with connection.cursor() as cursor:
         cursor.execute(f"create database {database}")
     connection.close()
-    set_configuration(monkeypatch, "postgres", credentials=server.removesuffix("postgres") + database)
-    return "postgres"
+    return server.removesuffix("postgres") + database
 
 
 def in_ducklake(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:

@@ -226,7 +226,12 @@ def _views(options: argparse.Namespace) -> int:
     from .load import DEMO_PIPELINE, PIPELINE, create_views_alone
 
     pipeline_name = DEMO_PIPELINE if options.demo else PIPELINE
-    print("\n".join(create_views_alone(options.destination, options.dataset, pipeline_name)))
+    views = create_views_alone(options.destination, options.dataset, pipeline_name)
+    print("\n".join(views.made))
+    for note in views.notes:
+        print(f"talkover: {note}", file=sys.stderr)
+    if views.failed:
+        raise ViewError(views.failed)
     return 0
 
 

@@ -92,10 +92,14 @@ class LoadError(TalkoverError):
 
 
 class ViewError(LoadError):
-    """The data is loaded; some views are not there or still those of an earlier version. `summary` is the load's."""
+    """The data is loaded; some views are not there or still those of an earlier version.
+
+    `failed` is name to reason, `summary` is the load's.
+    """
 
     def __init__(self, failed: Mapping[str, str], summary: Any = None) -> None:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
-        super().__init__(f"{len(failed)} views could not be created, the tables are as loaded: {reasons}")
+        (first, reason), *others = failed.items()
+        also = f"; nor could {', '.join(name for name, _ in others)}" if others else ""
+        super().__init__(f"the tables are as loaded, but view {first} could not be created: {reason}{also}")
         self.failed = failed
         self.summary = summary

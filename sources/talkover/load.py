@@ -52,10 +52,10 @@ from .arrow import is_news, send_arrow
 from .destinations import refuse_unfit
 from .errors import ConfigurationError, LoadError, NothingLoaded, TalkoverError, ViewError
 from .lock import WAIT_SECONDS, file_lock, postgres_lock
-from .memory import in_utc
+from .memory import IN_UTC, in_utc
 from .source import talkover_source
 from .tables import LEDGER_RESOURCES
-from .views import create_views, view_names
+from .views import Views, create_views
 
 PIPELINE = "talkover_pipeline"
 DEMO_PIPELINE = "talkover_demo"
@@ -67,10 +67,10 @@ LOCATION = "talkover_destination"
 """Where dlt's local state keeps what destination it belongs to."""
 
 READ_ONLY = {
-    "postgres": "set session characteristics as transaction read only",
-    "mysql": "set session transaction read only",
+    "postgres": f"set transaction read only; {IN_UTC}",
+    "mysql": "set transaction read only",
 }
-"""What makes a session read-only, by dialect. DuckDB's file is opened so; elsewhere the role must lack the rights."""
+"""What such a transaction begins with, by dialect. DuckDB's file is opened so; else the role must lack the rights."""
 
 DEFAULTS_NAME = "defaults of talkover"
 DEFAULTS = {
@@ -176,29 +176,21 @@ def load_account(
             notes = _finish_pending(pipeline)
             load_id = _run(pipeline, source)
             with connect(pipeline) as client:
-                failed = create_views(client, Path(pipeline.working_dir))
-            summary = _summary(pipeline, load_id, notes, time.monotonic() - started)
-    if failed:
-        raise ViewError(failed, summary)
+                views = create_views(client, Path(pipeline.working_dir))
+            summary = _summary(pipeline, load_id, notes + views.notes, time.monotonic() - started)
+    if views.failed:
+        raise ViewError(views.failed, summary)
     return summary
 
 
-def create_views_alone(
-    destination: Any = None, dataset: str | None = None, pipeline_name: str = PIPELINE
-) -> tuple[str, ...]:
-    """Creates the views over tables that are there already.
-
-    Raises NothingLoaded where there are none, and ViewError with the views that could not be created.
-    """
+def create_views_alone(destination: Any = None, dataset: str | None = None, pipeline_name: str = PIPELINE) -> Views:
+    """Creates the views over tables that are there already. Raises NothingLoaded where the dataset is not."""
     with plain_errors(), _pipeline_lock(pipeline_name, WAIT_SECONDS), defaults:
         pipeline = open_pipeline(destination, dataset, pipeline_name)
         if not _is_loaded(pipeline):
             raise NothingLoaded(f"dataset {pipeline.dataset_name!r} is not there yet: {what_to_run(pipeline)}")
         with _dataset_lock(pipeline, WAIT_SECONDS), connect(pipeline) as client:
-            failed = create_views(client, Path(pipeline.working_dir))
-    if failed:
-        raise ViewError(failed)
-    return view_names()
+            return create_views(client, Path(pipeline.working_dir))
 
 
 class _OfTheProcess:
@@ -299,9 +291,18 @@ def connect(pipeline: dlt.Pipeline, *, read_only: bool = False) -> Iterator[Any]
     except Exception as error:
         raise LoadError(_why_unreachable(pipeline, error)) from error
     try:
-        if read_only and (statement := READ_ONLY.get(client.capabilities.sqlglot_dialect)):
-            client.execute_sql(statement)
-        yield client
+        if read_only and (statements := READ_ONLY.get(client.capabilities.sqlglot_dialect)):
+            # not the session: it may be a pooler's, and the next one's who writes
+            with client.begin_transaction():
+                client.execute_sql(statements)
+                yield client
+        else:
+            yield client
+    except AttributeError as error:
+        if client.native_connection is not None:
+            raise
+        # dlt rolls back a connection that it has lost, too
+        raise LoadError(_why_unreachable(pipeline, error.__context__ or error)) from error
     finally:
         client.close_connection()
 
@@ -322,7 +323,7 @@ def _is_loaded(pipeline: dlt.Pipeline) -> bool:
         return bool(client.has_dataset())
 
 
-def _why_unreachable(pipeline: dlt.Pipeline, error: Exception) -> str:
+def _why_unreachable(pipeline: dlt.Pipeline, error: BaseException) -> str:
     reason = _first_line(getattr(error, "inner_exc", None) or error)
     if "Could not set lock on file" in reason:
         holder = re.search(r"held in (.+ \(PID \d+\))", reason)

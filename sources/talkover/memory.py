@@ -29,6 +29,8 @@ NOBODY = ""
 """The environment of a tombstone that an earlier version left as a row."""
 FETCH_ROWS = 10_000
 IDS_A_QUERY = 500
+IN_UTC = "set local time zone 'UTC'"
+"""PostgreSQL writes instants in its session's zone, where the first and the last are of years that Python lacks."""
 
 log = logging.getLogger("talkover")
 
@@ -203,6 +205,7 @@ def _stream(client: SqlClientBase[Any], query: str, values: Sequence[str]) -> It
     """The rows of `query`, in batches; psycopg2 would hold the whole answer unless the server keeps the cursor."""
     if client.capabilities.sqlglot_dialect == "postgres":
         with client.begin_transaction():
+            client.execute_sql(IN_UTC)
             client.execute_sql(f"declare talkover_rows no scroll cursor for {query}", *values)
             while rows := client.execute_sql(f"fetch {FETCH_ROWS} from talkover_rows"):
                 yield from rows

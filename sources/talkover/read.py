@@ -31,8 +31,9 @@ BY_NAME: tuple[tuple[str, Callable[[pd.Series], pd.Series]], ...] = (
         "|outcome|resource|status|type",
         lambda column: column.astype("string").fillna(NOT_TOLD).astype("category"),
     ),
-    (r"\w+_at|valid_from|valid_to", lambda column: pd.to_datetime(column, utc=True).astype("datetime64[us, UTC]")),
-    (r"month|next_month|renewal_date|\w+_on", lambda column: pd.to_datetime(column).astype("datetime64[s]")),
+    # not pd.to_datetime: in pandas 2 that goes by nanoseconds, which end in the year 2262
+    (r"\w+_at|valid_from|valid_to", lambda column: column.astype("datetime64[us, UTC]")),
+    (r"month|next_month|renewal_date|\w+_on", lambda column: column.astype("datetime64[s]")),
     (r"auto_renewal|\w+_complete|(is|has)_\w+", lambda column: column.astype("boolean")),
     (r"approval_rate|median_days|(mean|share)_\w+", lambda column: column.astype("float64")),
 )
@@ -101,7 +102,11 @@ def _select(pipeline: dlt.Pipeline, name: str, environment: str | None) -> tuple
         else:
             selected = client.execute_query(f"{query} where environment_key = %s", environment)
         with selected as cursor:
-            return list(cursor.columns_schema), [tuple(row) for row in cursor.fetchall()]
+            names = list(cursor.columns_schema)
+            rows = [tuple(row) for row in cursor.fetchall()]
+    # dlt names columns in capitals where the destination takes names without quotes for such: on Snowflake
+    is_in_capitals = client.capabilities.casefold_identifier is str.upper
+    return [name.lower() for name in names] if is_in_capitals else names, rows
 
 
 def _typed(column: pd.Series) -> pd.Series:

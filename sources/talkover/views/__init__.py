@@ -8,14 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cache
 from graphlib import TopologicalSorter
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, cast
 
 import sqlglot
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.exceptions import DltException
 from dlt.destinations.sql_client import SqlClientBase
 from sqlglot import exp
@@ -26,14 +29,21 @@ from ..models import MONEY_PLACES
 from ..tables import KEYS
 
 KEPT = "talkover_views.json"
+REASON_LENGTH = 200
+"""Characters: some drivers repeat the whole statement."""
 
 
 @cache
 def view_names() -> tuple[str, ...]:
     """Every view, each behind those that it reads."""
     stems = {file.name.removesuffix(".sql") for file in files(__name__).iterdir() if file.name.endswith(".sql")}
-    reads = {name: {table.name for table in _parsed(name).find_all(exp.Table)} & stems for name in sorted(stems)}
+    reads = {name: sorted(_read_by(name) & stems) for name in sorted(stems)}
     return tuple(TopologicalSorter(reads).static_order())
+
+
+def _read_by(name: str) -> set[str]:
+    """Tables and views that view `name` reads, and its own steps."""
+    return {table.name for table in _parsed(name).find_all(exp.Table)}
 
 
 def view_sql(name: str, dialect: str, qualify: Callable[[str], exp.Table] = exp.to_table) -> str:
@@ -45,6 +55,8 @@ def view_sql(name: str, dialect: str, qualify: Callable[[str], exp.Table] = exp.
     for table in list(query.find_all(exp.Table)):
         if table.name in KEYS or table.name in view_names():
             table.replace(exp.alias_(qualify(table.name), table.alias or table.name, table=True))
+    if dialect not in ("duckdb", "postgres"):
+        query = query.transform(_date_function)
     if dialect in DIFFERENCES:
         query = DIFFERENCES[dialect](query)
     statement = exp.Create(this=qualify(name), kind="VIEW", replace=True, expression=query)
@@ -54,19 +66,52 @@ def view_sql(name: str, dialect: str, qualify: Callable[[str], exp.Table] = exp.
         raise ConfigurationError(str(error)) from None
 
 
-def create_views(client: SqlClientBase[Any], folder: Path) -> dict[str, str]:
-    """Creates every view in the dataset of `client`, and tells of those that could not be: name to reason.
+@dataclass(frozen=True)
+class Views:
+    """What became of the views: `failed` is name to reason, `missing` are tables that are not there."""
 
-    `folder` is the pipeline's own, where the statements are kept.
+    made: tuple[str, ...] = ()
+    failed: dict[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+    @property
+    def not_made(self) -> set[str]:
+        """The views that read one of the missing tables, by way of other views or themselves."""
+        gone = set(self.missing)
+        for name in view_names():
+            if gone & _read_by(name):
+                gone.add(name)
+        return gone - set(self.missing)
+
+    @property
+    def notes(self) -> list[str]:
+        """The sentence that tells of missing tables, where any is."""
+        if not self.missing:
+            return []
+        views = ", ".join(name for name in view_names() if name in self.not_made)
+        says = f"the dataset has no {' or '.join(self.missing)}, so these views were not made: {views}"
+        return [f"{says}. `talkover load` brings every table"]
+
+
+def create_views(client: SqlClientBase[Any], folder: Path) -> Views:
+    """Creates every view whose tables are there, in the dataset of `client`.
+
+    `folder` is the pipeline's own, where the statements are kept. A view left from before, whose table is gone, stays.
     """
     statements = _statements(client, folder / KEPT)
     failed = _run(client, statements)
-    if failed:
+    if not failed:
+        return Views(tuple(statements))
+    missing = _missing_tables(client)
+    not_made = Views(missing=missing).not_made
+    possible = {name: statement for name, statement in statements.items() if name not in not_made}
+    if failed.keys() & possible.keys():
         # PostgreSQL replaces no view by one with other columns, as those of an earlier version may have
-        with suppress(DltException):
+        with suppress(Exception):  # a lost connection is told of by what follows
             drop_views(client)
-        failed = _run(client, statements)
-    return failed
+        failed = _run(client, possible)
+    failed = {name: reason for name, reason in failed.items() if name in possible}
+    return Views(tuple(name for name in possible if name not in failed), failed, missing)
 
 
 def _run(client: SqlClientBase[Any], statements: dict[str, str]) -> dict[str, str]:
@@ -75,11 +120,27 @@ def _run(client: SqlClientBase[Any], statements: dict[str, str]) -> dict[str, st
         try:
             client.execute_sql(statement)
         except DltException as error:
-            failed[name] = " ".join(str(error).split())
+            failed[name] = shorten(str(error), REASON_LENGTH)
         except Exception as error:  # a connection is lost: drivers, and dlt, raise what they like then
-            reason = next(iter(failed.values()), str(error))
+            reason = next(iter(failed.values()), shorten(str(error), REASON_LENGTH))
             raise LoadError(f"the tables are as loaded, but the views could not be created: {reason}") from error
     return failed
+
+
+def _missing_tables(client: SqlClientBase[Any]) -> tuple[str, ...]:
+    """The tables that views read and that are not there."""
+    read = {table for view in view_names() for table in _read_by(view)}
+    return tuple(table for table in KEYS if table in read and not _is_there(client, table))
+
+
+def _is_there(client: SqlClientBase[Any], table: str) -> bool:
+    try:
+        client.execute_sql(f"select 1 from {client.make_qualified_table_name(table)} where 1 = 0")  # noqa: S608  our own
+    except DestinationUndefinedEntity:
+        return False
+    except DltException:
+        return True  # but may not be read, as the views' own reasons say
+    return True
 
 
 def _statements(client: SqlClientBase[Any], kept: Path) -> dict[str, str]:
@@ -113,13 +174,21 @@ def drop_views(client: SqlClientBase[Any]) -> None:
         client.execute_sql(f"drop view if exists {client.make_qualified_table_name(name)}")
 
 
+def _date_function(node: exp.Expression) -> exp.Expression:
+    """`day + n * interval 1 month`, which few understand, as the function that each dialect has for it."""
+    by = node.expression if isinstance(node, exp.Add) else None
+    if isinstance(by, exp.Mul) and isinstance(by.expression, exp.Interval):
+        return exp.DateAdd(this=node.this, expression=by.this, unit=by.expression.unit)
+    return node
+
+
 def _for_mysql(query: exp.Expression) -> exp.Expression:
     """MySQL and MariaDB have no instants with a zone: dlt stores them in UTC."""
 
     def without_zone(node: exp.Expression) -> exp.Expression:
         if not isinstance(node, exp.AtTimeZone):
             return node
-        return exp.UtcTimestamp() if isinstance(node.this, exp.CurrentTimestamp) else node.this
+        return exp.Anonymous(this="UTC_TIMESTAMP") if isinstance(node.this, exp.CurrentTimestamp) else node.this
 
     return query.transform(without_zone)
 

@@ -14,40 +14,28 @@ digits as (
     union all select 9
 ),
 
-years as (
-    select 1970 + 10 * tens.digit + ones.digit as year_number
-    from digits as tens
-    cross join digits as ones
+months_of_a_year as (
+    select digit as number from digits
+    union all select 10
+    union all select 11
 ),
 
-month_numbers as (
-    select digit + 1 as month_number from digits
-    union all select 11
-    union all select 12
+since_1970 as (
+    select 120 * tens.digit + 12 * ones.digit + months_of_a_year.number as months_gone
+    from digits as tens
+    cross join digits as ones
+    cross join months_of_a_year
 ),
 
 months as (
     select
-        cast(
-            concat(
-                cast(year_number as varchar),
-                case when month_number < 10 then '-0' else '-' end,
-                cast(month_number as varchar),
-                '-01'
-            ) as date
-        ) as month,
-        case
-            when month_number in (4, 6, 9, 11) then 30
-            when month_number <> 2 then 31
-            when year_number % 4 = 0 and (year_number % 100 <> 0 or year_number % 400 = 0) then 29
-            else 28
-        end as days_in_month
-    from years
-    cross join month_numbers
+        cast(cast('1970-01-01' as date) + months_gone * interval 1 month as date) as month,
+        cast(cast('1970-01-01' as date) + (months_gone + 1) * interval 1 month as date) as next_month
+    from since_1970
 )
 
 select
     month,
-    lead(month) over (order by month) as next_month,
-    days_in_month
+    next_month,
+    date_diff('day', month, next_month) as days_in_month
 from months

@@ -19,10 +19,10 @@ versions as (
 steps as (
     select
         *,
-        lag(environment_key) over (partition by id order by changed_at) as old_environment_key,
-        lag(currency_group) over (partition by id order by changed_at) as old_currency_group,
-        lag(cost) over (partition by id order by changed_at) as old_cost,
-        coalesce(lag(is_held) over (partition by id order by changed_at), 0) as was_held
+        lag(environment_key) over (partition by id order by changed_at asc) as old_environment_key,
+        lag(currency_group) over (partition by id order by changed_at asc) as old_currency_group,
+        lag(cost) over (partition by id order by changed_at asc) as old_cost,
+        coalesce(lag(is_held) over (partition by id order by changed_at asc), 0) as was_held
     from versions
 ),
 

@@ -14,7 +14,7 @@ decisions as (
     select
         environment_key,
         lead_time_days,
-        row_number() over (partition by environment_key order by lead_time_days) as place,
+        row_number() over (partition by environment_key order by lead_time_days asc) as place,
         count(*) over (partition by environment_key) as places
     from release_request_flow
     where lead_time_days is not null
@@ -59,7 +59,7 @@ priced as (
     select
         *,
         row_number() over (
-            partition by environment_key, currency, country_code, type, capability_set order by monthly_renewal_cost
+            partition by environment_key, currency, country_code, type, capability_set order by monthly_renewal_cost asc
         ) as place,
         count(*) over (partition by environment_key, currency, country_code, type, capability_set) as places
     from numbers
@@ -104,7 +104,7 @@ found as (
         id,
         monthly_renewal_cost,
         'Suspended or inactive, yet it renews.',
-        concat(current_status, ', renews ', coalesce(cast(renewal_date as varchar), 'on a day not told'))
+        concat(current_status, ', renews ', coalesce(strftime(renewal_date, '%Y-%m-%d'), 'on a day not told'))
     from numbers
     where current_status in ('suspended', 'inactive') and renews = 1 and monthly_renewal_cost > 0
     union all

@@ -60,9 +60,13 @@ bridges as (
         coalesce(flows.removed_cost, 0) as removed_cost,
         coalesce(flows.repriced_cost, 0) as repriced_cost,
         sum(coalesce(flows.added_numbers - flows.removed_numbers, 0))
-            over (partition by months.environment_key, months.currency order by months.month nulls first) as closing_numbers,
+            over (
+                partition by months.environment_key, months.currency order by months.month asc nulls first
+            ) as closing_numbers,
         sum(coalesce(flows.added_cost - flows.removed_cost + flows.repriced_cost, 0))
-            over (partition by months.environment_key, months.currency order by months.month nulls first) as closing_cost
+            over (
+                partition by months.environment_key, months.currency order by months.month asc nulls first
+            ) as closing_cost
     from months
     left join flows
         on months.month = flows.month

@@ -24,7 +24,7 @@ changes as (
         updated_at,
         change_type,
         changed_at,
-        lead(changed_at) over (partition by id order by changed_at) as next_changed_at,
+        lead(changed_at) over (partition by id order by changed_at asc) as next_changed_at,
         case
             when coalesce(has_fax, has_mms, has_sms, has_voice, has_whatsapp) is null then 'not told'
             else concat(

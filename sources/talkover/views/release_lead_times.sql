@@ -10,7 +10,7 @@ decisions as (
         release_request_flow.lead_time_days as days,
         row_number() over (
             partition by release_request_flow.environment_key, calendar_months.month, release_request_flow.status
-            order by release_request_flow.lead_time_days
+            order by release_request_flow.lead_time_days asc
         ) as place,
         count(*) over (
             partition by release_request_flow.environment_key, calendar_months.month, release_request_flow.status

@@ -13,7 +13,7 @@ changes as (
         requested_at,
         resolved_at,
         changed_at,
-        lead(changed_at) over (partition by id order by changed_at) as next_changed_at
+        lead(changed_at) over (partition by id order by changed_at asc) as next_changed_at
     from release_request_changes
 )
 

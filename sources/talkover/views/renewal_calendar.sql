@@ -16,18 +16,17 @@ dates as (
     select
         numbers.*,
         calendar_months.month,
-        cast(
-            concat(
-                substring(cast(calendar_months.month as varchar), 1, 8),
-                case when renewal_day < 10 then '0' else '' end,
-                cast(
-                    case when renewal_day > days_in_month then days_in_month else renewal_day end as varchar
-                )
-            ) as date
-        ) as renews_on
+        case when renewal_day > days_in_month then days_in_month else renewal_day end - 1 as days_on
     from numbers
     inner join calendar_months on numbers.renewal_date < calendar_months.next_month
-    where calendar_months.month < today + interval 12 month
+    where calendar_months.month < today + 12 * interval 1 month
+),
+
+renewals as (
+    select
+        *,
+        cast(month + days_on * interval 1 day as date) as renews_on
+    from dates
 )
 
 select
@@ -42,9 +41,9 @@ select
     renews_on,
     case when renews = 1 then monthly_renewal_cost end as cash,
     monthly_renewal_cost
-from dates
+from renewals
 where
-    renews_on < today + interval 12 month
+    renews_on < today + 12 * interval 1 month
     and (renews_on = renewal_date or (renews = 1 and renews_on >= today))
 union all
 select
