@@ -7,8 +7,10 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -173,6 +175,39 @@ def test_the_demo_is_the_same_whenever_it_is_loaded(workspace: Path) -> None:
     again = run("load", "--demo", "--observed-at", "2026-02-01T12:00:00", "--json")
     counts = json.loads(again.stdout)["resources"]["phone_numbers"]
     assert counts["unchanged"] == counts["listed"]
+
+
+@pytest.mark.parametrize(
+    ("page", "other", "ends_it", "code", "says"),
+    [
+        (1, [], signal.SIGINT, 130, "talkover: interrupted; the next run starts from what the destination holds\n"),
+        (2, [], signal.SIGINT, 130, "talkover: interrupted; the next run starts from what the destination holds\n"),
+        (1, [], signal.SIGTERM, -signal.SIGTERM, ""),
+        (2, [], signal.SIGTERM, -signal.SIGTERM, ""),
+        (2, [Fault("401", page=3)], None, 1, "answered 401: Unauthorized"),
+    ],
+    ids=["Ctrl-C on page 1", "Ctrl-C on page 2", "SIGTERM on page 1", "SIGTERM on page 2", "an error on page 3"],
+)
+def test_a_page_that_hangs_does_not_keep_the_process_alive(
+    page: int, other: list[Fault], ends_it: signal.Signals | None, code: int, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "60")
+    with Sandbox(Account(size=250), faults=[Fault("hang", page=page, times=9), *other]) as sandbox:
+        monkeypatch.setenv("TALKOVER_TOKEN", sandbox.token)
+        monkeypatch.setenv("SOURCES__TALKOVER__BASE_URL", sandbox.base_url)
+        command = [sys.executable, "-m", "talkover", "load"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as load:
+            while load.poll() is None and all(request.query["page"] != str(page) for request in sandbox.seen):
+                time.sleep(0.02)
+            asked = time.monotonic()
+            if ends_it:
+                load.send_signal(ends_it)
+            _, err = load.communicate(timeout=50)
+            seconds = time.monotonic() - asked
+    assert load.returncode == code
+    assert seconds < 10, "the time-out is a minute"
+    assert says in err
+    assert err.count("\n") <= 1
 
 
 # Exit codes and messages.
