@@ -76,8 +76,7 @@ def run_metadata(summary: talkover.Summary, table: str) -> dict[str, Any]:
     metadata: dict[str, Any] = {"run_id": summary.run_id, "requests": summary.requests, "seconds": summary.seconds}
     if summary.notes:
         metadata["notes"] = "\n".join(summary.notes)
-    if table in summary.resources:
-        counts = summary.resources[table]
+    if counts := summary.resources.get(table):
         metadata |= {name: getattr(counts, name) for name in ("listed", "added", "changed", "removed", "complete")}
     if table == "phone_numbers":
         for rate in summary.run_rate:
@@ -98,7 +97,7 @@ def listings_are_fresh() -> Iterator[dg.AssetCheckResult]:
     health = talkover.read_view("data_health").set_index("resource")
     ages = datetime.now(timezone.utc) - health["last_complete_listing_at"]
     for listing in LISTINGS:
-        oldest = ages[[listing]].max(skipna=False)
+        oldest = ages[ages.index == listing].max(skipna=False)  # NaT where it was never asked, which is not fresh
         yield dg.AssetCheckResult(
             check_name="is_fresh",
             asset_key=key(listing),

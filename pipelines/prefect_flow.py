@@ -60,7 +60,7 @@ def as_markdown(summary: dict[str, Any]) -> str:
     figures = ("listed", "added", "changed", "removed", "unchanged")
     lines = ["| | " + " | ".join(figures) + " |", "| --- |" + " ---: |" * len(figures)]
     lines += [
-        f"| {resource} | " + " | ".join(str(counts[figure]) for figure in figures) + " |"
+        f"| {resource} | " + " | ".join(str(counts[figure]) if counts else "not asked" for figure in figures) + " |"
         for resource, counts in summary["resources"].items()
     ]
     lines += ["", "| a month | numbers | cost |", "| --- | ---: | ---: |"]

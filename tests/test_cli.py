@@ -7,8 +7,10 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -173,6 +175,101 @@ def test_the_demo_is_the_same_whenever_it_is_loaded(workspace: Path) -> None:
     again = run("load", "--demo", "--observed-at", "2026-02-01T12:00:00", "--json")
     counts = json.loads(again.stdout)["resources"]["phone_numbers"]
     assert counts["unchanged"] == counts["listed"]
+
+
+@pytest.mark.parametrize(
+    ("page", "other", "ends_it", "code", "says"),
+    [
+        (1, [], signal.SIGINT, 130, "talkover: interrupted; the next run starts from what the destination holds\n"),
+        (2, [], signal.SIGINT, 130, "talkover: interrupted; the next run starts from what the destination holds\n"),
+        (1, [], signal.SIGTERM, -signal.SIGTERM, ""),
+        (2, [], signal.SIGTERM, -signal.SIGTERM, ""),
+        (2, [Fault("401", page=3)], None, 1, "answered 401: Unauthorized"),
+    ],
+    ids=["Ctrl-C on page 1", "Ctrl-C on page 2", "SIGTERM on page 1", "SIGTERM on page 2", "an error on page 3"],
+)
+def test_a_page_that_hangs_does_not_keep_the_process_alive(
+    page: int, other: list[Fault], ends_it: signal.Signals | None, code: int, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "60")
+    with Sandbox(Account(size=250), faults=[Fault("hang", page=page, times=9), *other]) as sandbox:
+        monkeypatch.setenv("TALKOVER_TOKEN", sandbox.token)
+        monkeypatch.setenv("SOURCES__TALKOVER__BASE_URL", sandbox.base_url)
+        command = [sys.executable, "-m", "talkover", "load"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as load:
+            while load.poll() is None and all(request.query["page"] != str(page) for request in sandbox.seen):
+                time.sleep(0.02)
+            asked = time.monotonic()
+            if ends_it:
+                load.send_signal(ends_it)
+            _, err = load.communicate(timeout=50)
+            seconds = time.monotonic() - asked
+    assert load.returncode == code
+    assert seconds < 10, "the time-out is a minute"
+    assert says in err
+    assert err.count("\n") <= 1
+
+
+# --without
+
+
+@pytest.mark.parametrize(
+    ("resource", "other"), [("phone_numbers", "release_requests"), ("release_requests", "phone_numbers")]
+)
+def test_a_resource_that_is_left_out_is_shown_as_not_asked(
+    resource: str, other: str, configured: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["load", "--without", resource]) == 0
+    lines = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line}
+    assert lines[resource] == ["not", "asked"]
+    assert len(lines[other]) == 5
+    assert main(["load", "--without", resource, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)["resources"]
+    assert shown[resource] is None
+    assert shown[other]["listed"] == shown[other]["unchanged"] > 0
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["numbers"], "talkover: without names 'numbers': it may leave out phone_numbers or release_requests\n"),
+        ([""], "talkover: without names '': it may leave out phone_numbers or release_requests\n"),
+        (
+            ["phone_numbers", "release_requests"],
+            "talkover: without names phone_numbers and release_requests: nothing would be left to load\n",
+        ),
+    ],
+)
+def test_what_cannot_be_left_out_exits_2(
+    names: list[str], says: str, configured: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["load", *(argument for name in names for argument in ("--without", name))]) == 2
+    assert capsys.readouterr().err == says
+    assert configured.seen == []
+
+
+def test_what_the_configuration_leaves_out_is_not_asked_by_load_nor_check(
+    configured: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SOURCES__TALKOVER__WITHOUT", '["release_requests"]')
+    assert main(["load"]) == 0
+    assert "release_requests          not asked" in capsys.readouterr().out
+    assert main(["check"]) == 0
+    assert (
+        "ok    environment default: /phone-numbers/release-requests: not asked, as configured with `without`\n"
+        in capsys.readouterr().out
+    )
+    assert {request.endpoint for request in configured.seen} == {"phone-numbers"}
+
+
+def test_the_demo_leaves_out_what_its_flag_says_and_not_what_is_configured(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SOURCES__TALKOVER__WITHOUT", '["release_requests"]')
+    assert main(["load", "--demo", "--without", "phone_numbers", "--weeks", "1", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)["resources"]
+    assert shown["phone_numbers"] is None
+    assert shown["release_requests"] is not None
 
 
 # Exit codes and messages.

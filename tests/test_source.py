@@ -20,8 +20,10 @@ from talkover import (
     talkover_source,
 )
 from talkover.load import plain_errors
+from talkover.run import TABLES_OF
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.source import configured_clients
+from talkover.views import view_names
 
 from .conftest import TODAY, Connect, Connector, Row, at
 
@@ -200,6 +202,52 @@ def test_requests_go_through_their_states_and_are_never_removed(account: Account
     account.requests.clear()
     connector.load()
     assert connector.by_id("release_requests") == requests
+
+
+# A resource that is left out.
+
+
+def held(connector: Connector, resource: str) -> dict[str, list[Row]]:
+    """The rows of each table of a resource."""
+    return {table: connector.rows(table) for table in TABLES_OF[resource]}
+
+
+RESOURCES = {"phone_numbers": "phone-numbers", "release_requests": "phone-numbers/release-requests"}
+
+
+@pytest.mark.parametrize("resource", RESOURCES)
+def test_a_resource_left_out_of_a_first_load_is_not_asked_and_its_tables_and_all_views_are_there(
+    resource: str, sandbox: Sandbox, connector: Connector
+) -> None:
+    summary = connector.load(without=[resource])
+    (other,) = RESOURCES.keys() - {resource}
+    assert {request.endpoint for request in sandbox.seen} == {RESOURCES[other]}
+    assert summary.resources[resource] is None
+    assert all(connector.has(name) for name in (*TABLES_OF[resource], *view_names()))
+    assert not any(held(connector, resource).values())
+    assert connector.rows(other)
+    (run,) = connector.rows("load_runs")
+    assert {value for name, value in run.items() if name.startswith(resource)} == {None}
+    assert [row["resource"] for row in connector.rows("data_health")] == [other]
+    connector.load()
+    assert connector.rows(resource)
+
+
+@pytest.mark.parametrize("resource", RESOURCES)
+def test_a_resource_left_out_of_a_later_load_stays_as_it_was(
+    resource: str, account: Account, connector: Connector
+) -> None:
+    connector.load()
+    before, loads = held(connector, resource), connector.load_ids()
+    account.advance(TODAY + timedelta(days=40))
+    connector.load(without=(resource,), full_refresh=True)
+    assert held(connector, resource) == before
+    after = connector.load_ids()
+    assert {table: after[table] == loads[table] for table in TABLES_OF[resource]} == dict.fromkeys(
+        TABLES_OF[resource], True
+    )
+    (other,) = RESOURCES.keys() - {resource}
+    assert after[other] != loads[other]
 
 
 # The guard.

@@ -15,7 +15,10 @@ from .changes import guard_account, guard_removal
 from .client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, Page, TalkoverClient
 from .errors import LoadError, TalkoverError
 from .load import connect, defaults, duckdb_file, open_pipeline, plain_errors
-from .source import configured_clients
+from .source import configured_clients, configured_without
+
+ENDPOINTS = (("phone_numbers", PHONE_NUMBERS, "numbers"), ("release_requests", RELEASE_REQUESTS, "requests"))
+"""Resource, endpoint, and what its rows are called."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,15 @@ def check_account(destination: Any = None, dataset: str | None = None) -> Iterat
     with defaults:
         with plain_errors():
             pipeline = open_pipeline(destination, dataset)
-            clients = configured_clients()
+            clients, without = configured_clients(), configured_without()
         for key, client in clients.items():
-            for endpoint, rows in ((PHONE_NUMBERS, "numbers"), (RELEASE_REQUESTS, "requests")):
-                held = _held(pipeline, key) if endpoint == PHONE_NUMBERS else set()
-                yield _try_token(f"environment {key}: /{endpoint}", client, endpoint, rows, held)
+            for resource, endpoint, rows in ENDPOINTS:
+                what = f"environment {key}: /{endpoint}"
+                if resource in without:
+                    yield Finding(what, True, "not asked, as configured with `without`")
+                else:
+                    held = _held(pipeline, key) if resource == "phone_numbers" else set()
+                    yield _try_token(what, client, endpoint, rows, held)
         yield _try_destination(f"destination {pipeline.destination.destination_name}", pipeline)
 
 

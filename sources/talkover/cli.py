@@ -84,6 +84,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="how long to wait for another load of the same pipeline or dataset (default: %(default)s)",
     )
+    load.add_argument(
+        "--without",
+        action="append",
+        metavar="RESOURCE",
+        help="phone_numbers or release_requests: do not ask for them; what is loaded of them stays",
+    )
     load.add_argument("--json", action="store_true", help="print the summary as one JSON object")
     load.set_defaults(run=_load)
 
@@ -146,6 +152,8 @@ def _load(options: argparse.Namespace) -> int:
         "allow_lost_fields": options.allow_lost_fields,
         "accept_incomplete": options.accept_incomplete,
     }
+    if options.without or options.demo:  # else as configured
+        arguments["without"] = options.without
     try:
         if options.demo:
             summary = _load_demo(options, arguments)
@@ -312,7 +320,7 @@ def _print(summary: Summary, as_json: bool) -> None:
 def _line(summary: Summary) -> str:
     """A load of many, in one line."""
     figures = [
-        f"{sum(getattr(counts, figure) for counts in summary.resources.values()):>4} {figure}"
+        f"{sum(getattr(counts, figure) for counts in summary.resources.values() if counts):>4} {figure}"
         for figure in ("added", "changed", "removed")
     ]
     return f"{summary.observed_at:%Y-%m-%d} {' '.join(figures)}"
@@ -322,6 +330,9 @@ def _table(summary: Summary) -> str:
     figures = ("listed", "added", "changed", "removed", "unchanged")
     lines = [f"{'':<24}" + "".join(f"{figure:>11}" for figure in figures)]
     for resource, counts in summary.resources.items():
+        if counts is None:
+            lines.append(f"{resource:<24}{'not asked':>11}")
+            continue
         partly = "" if counts.complete else "   not the whole list: nothing was removed"
         lines.append(f"{resource:<24}" + "".join(f"{getattr(counts, figure):>11,}" for figure in figures) + partly)
     lines += ["", f"{'a month':<24}{'numbers':>11}{'cost':>16}"]

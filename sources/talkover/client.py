@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from threading import Thread
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -34,6 +36,8 @@ DEFAULT_PAGE_SIZE = 20
 MAX_PAGES = 100_000
 READINGS = 3
 """How often a listing is read before it is called incomplete."""
+SECONDS_TO_END = 0.5
+"""What the pages under way are given when another one failed."""
 
 log = logging.getLogger("talkover")
 
@@ -176,18 +180,36 @@ class TalkoverClient:
         return pages
 
     def _side_by_side(self, page: Callable[[int], Page[Row]], numbers: Iterable[int]) -> list[Page[Row]]:
-        pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="talkover")
+        """The pages of `numbers`, in their order.
+
+        In threads of our own, since those of a pool keep the process alive while one of them sits in a read: here an
+        error, or Ctrl-C, leaves such a page behind.
+        """
+        futures = {number: Future[Page[Row]]() for number in numbers}
+        to_ask = iter(futures.items())
+
+        def work() -> None:
+            for number, future in to_ask:
+                try:
+                    future.set_result(page(number))
+                except BaseException as error:
+                    future.set_exception(error)
+
+        most = min(self._concurrency, len(futures))
+        threads = [Thread(target=work, name="talkover", daemon=True) for _ in range(most)]
         try:
-            futures = [pool.submit(page, number) for number in numbers]
-            for future in as_completed(futures):
+            for thread in threads:
+                thread.start()
+            for future in as_completed(futures.values()):
                 future.result()
-            return [future.result() for future in futures]
+            return [future.result() for future in futures.values()]
         except BaseException:
             self.transport.cancel()
+            # Who does not hang is done at once; a thread that works while Python ends may crash it.
+            ends = time.monotonic() + SECONDS_TO_END
+            for thread in filter(Thread.is_alive, threads):
+                thread.join(max(ends - time.monotonic(), 0))
             raise
-        finally:
-            # A page that hangs must not hold up the error; the process ends after it.
-            pool.shutdown(wait=False, cancel_futures=True)
 
     def _page(self, endpoint: str, read: Read[Row], number: int, params: Mapping[str, Any]) -> Page[Row]:
         """Page `number`, as `params` ask for it where the API told how."""

@@ -112,14 +112,15 @@ class RunRate:
 class Summary:
     """What a load did, read back from the tables.
 
-    `requests_a_minute` are the most within 60 seconds of any environment: the API's plans are limited so, a token.
+    A resource that was not asked is None. `requests_a_minute` are the most within 60 seconds of any environment: the
+    API's plans are limited so, a token.
     """
 
     run_id: str
     observed_at: datetime
     destination: str
     dataset: str
-    resources: dict[str, Counts]
+    resources: dict[str, Counts | None]
     run_rate: list[RunRate]
     requests: int
     requests_a_minute: int
@@ -527,8 +528,11 @@ def _summary(pipeline: dlt.Pipeline, load_id: str, notes: list[str], seconds: fl
     )
 
 
-def _counts(figures: list[tuple[int, int, int, int, bool]]) -> Counts:
-    """The figures of all environments together."""
+def _counts(figures: list[tuple[int, int, int, int, bool]]) -> Counts | None:
+    """The figures of all environments together; None for a resource that was not asked in any."""
+    figures = [row for row in figures if row[0] is not None]
+    if not figures:
+        return None
     listed, added, changed, removed = (sum(column) for column in list(zip(*figures, strict=True))[:4])
     return Counts(listed, added, changed, removed, listed - added - changed, all(row[4] for row in figures))
 

@@ -154,6 +154,10 @@ class Memory:
                 return {}
         return {key: Filled(held, dict(zip(counted, found, strict=True))) for key, held, *found in rows or ()}
 
+    def look_for(self, table: TableName) -> None:
+        """Asks whether `table` is there, for `missing`, without reading it."""
+        any(self._select(table, ["environment_key"]))
+
     def last_observed(self, environments: Collection[str]) -> datetime | None:
         """The instant of the latest run of any of `environments`, by the ledger."""
         runs = self._select("load_runs", ["environment_key", "observed_at"])

@@ -33,6 +33,7 @@ NO_CHANGE = COUNTDOWNS | {"updated_at"}
 """Fields that make no row in a change log by themselves: a touch is no change."""
 NUMBER_TABLES: tuple[TableName, ...] = ("phone_numbers", "phone_number_agents", "phone_number_changes")
 REQUEST_TABLES: tuple[TableName, ...] = ("release_requests", "release_request_changes")
+TABLES_OF: Mapping[str, Sequence[TableName]] = {"phone_numbers": NUMBER_TABLES, "release_requests": REQUEST_TABLES}
 CHANGE_LOGS: tuple[TableName, ...] = ("phone_number_changes", "release_request_changes")
 ROWS_OF_MODELS = frozenset({"phone_numbers", "phone_number_changes", "release_requests", "release_request_changes"})
 SETTLED = frozenset({"resolved_at", "rejection_reason"})
@@ -57,6 +58,7 @@ class Options:
     allow_mass_removal: bool = False
     allow_lost_fields: bool = False
     accept_incomplete: bool = False
+    without: Collection[str] = ()
 
 
 @dataclass
@@ -117,7 +119,7 @@ class Run:
         self.observed_at = options.observed_at or self.started_at
         self._clients = clients
         self._options = options
-        self._selected = tables.keys()
+        self._selected = tables.keys() - {table for resource in options.without for table in TABLES_OF[resource]}
         self._unfinished = set(tables)
         self._memory = Memory(schema)
         if self._memory.is_in_pipeline:
@@ -136,9 +138,12 @@ class Run:
     def rows(self, table: TableName) -> Iterator[Any]:
         """What `table` is sent, in batches; an empty schema where there is nothing to send and no table yet."""
         sent = False
-        for batch in self._ledger() if table == "load_runs" else self._changed_rows(table):
-            yield batch
-            sent = True
+        if table not in self._selected:
+            self._memory.look_for(table)
+        else:
+            for batch in self._ledger() if table == "load_runs" else self._changed_rows(table):
+                yield batch
+                sent = True
         if not sent and self._memory.is_in_pipeline and table in self._memory.missing:
             yield dlt.mark.materialize_table_schema()
         self._unfinished.discard(table)

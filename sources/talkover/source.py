@@ -12,7 +12,7 @@ cursor: countdowns, agents and late commits do not move it, and the API cannot f
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timezone, tzinfo
 from functools import partial
 from typing import Annotated, Any, Optional
@@ -29,7 +29,7 @@ from dlt.extract.items_transform import FilterItem
 from .client import BASE_URL, TalkoverClient
 from .errors import ConfigurationError
 from .run import Options, Run
-from .tables import KEYS, TableName, hints
+from .tables import KEYS, LEDGER_RESOURCES, TableName, hints
 from .transport import Transport
 
 ENVIRONMENT_VARIABLE = "TALKOVER_TOKEN"
@@ -48,6 +48,7 @@ class TalkoverConfiguration(BaseConfiguration):
     max_concurrent_requests: int = 4
     environment_key: str = "default"
     time_zone: str = "UTC"
+    without: Optional[list[str]] = None
 
 
 @dlt.source(name="talkover", section="talkover", max_table_nesting=0, spec=TalkoverConfiguration)
@@ -69,6 +70,7 @@ def talkover_source(
     allow_mass_removal: bool = False,
     allow_lost_fields: bool = False,
     accept_incomplete: bool = False,
+    without: Collection[str] | None = None,
 ) -> Any:
     """Phone numbers and release requests of one Talkover environment, or of several.
 
@@ -87,6 +89,7 @@ def talkover_source(
         allow_mass_removal: takes a listing that removes most numbers for right.
         allow_lost_fields: takes a listing for right that lacks a field which most rows had.
         accept_incomplete: loads a listing that never matches the API's total, without removing.
+        without: `phone_numbers` or `release_requests`, to be left out: not asked, its tables as they are or made empty.
 
     Raises:
         ConfigurationError: here, before anything is asked. Other TalkoverErrors end the extract step.
@@ -104,6 +107,7 @@ def talkover_source(
         allow_mass_removal=allow_mass_removal,
         allow_lost_fields=allow_lost_fields,
         accept_incomplete=accept_incomplete,
+        without=_left_out(without),
     )
 
     @dlt.resource(name="_run", selected=False)
@@ -162,10 +166,30 @@ def _schema_of(table: TableName, source: DltSource) -> TTableSchema:
 
 def configured_clients() -> dict[str, TalkoverClient]:
     """The clients that `talkover_source()` would use. Raises ConfigurationError."""
-    found = resolve_configuration(TalkoverConfiguration(), sections=(known_sections.SOURCES, "talkover"))
+    found = _configured()
     tokens = _tokens(found.api_token, found.environments, found.environment_key)
     _zone(found.time_zone)
     return _clients(tokens, found.base_url, found.per_page, found.max_concurrent_requests)
+
+
+def configured_without() -> frozenset[str]:
+    """The resources that `talkover_source()` would not ask for. Raises ConfigurationError."""
+    return _left_out(_configured().without)
+
+
+def _configured() -> TalkoverConfiguration:
+    return resolve_configuration(TalkoverConfiguration(), sections=(known_sections.SOURCES, "talkover"))
+
+
+def _left_out(without: Collection[str] | None) -> frozenset[str]:
+    """The resources that are not to be asked. Raises ConfigurationError for another name, and for all of them."""
+    left_out = frozenset([without] if isinstance(without, str) else without or ())
+    both = " and ".join(LEDGER_RESOURCES)
+    if strange := sorted(left_out.difference(LEDGER_RESOURCES)):
+        raise ConfigurationError(f"without names {strange[0]!r}: it may leave out {both.replace(' and ', ' or ')}")
+    if left_out.issuperset(LEDGER_RESOURCES):
+        raise ConfigurationError(f"without names {both}: nothing would be left to load")
+    return left_out
 
 
 def _tokens(api_token: str | None, environments: Mapping[str, str] | None, environment_key: str) -> Mapping[str, str]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import ssl
 import threading
 import time
 from collections import deque
@@ -24,7 +26,10 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from requests.exceptions import ChunkedEncodingError, InvalidURL
+from requests.utils import get_environ_proxies, select_proxy
 from tenacity import RetryCallState, Retrying, retry_if_exception, sleep_using_event, wait_exponential, wait_random
+from urllib3.exceptions import DecodeError
 from urllib3.exceptions import HTTPError as Urllib3Error
 
 from .errors import ApiError, AuthenticationError, ConfigurationError, TalkoverError, UnexpectedPayload
@@ -40,6 +45,10 @@ CLOCK_HOURS = 1
 RESET_ROUNDING = 2.0
 """Seconds by which two answers of the same window may differ about its end: they tell whole ones."""
 PASSING_STATUS = frozenset({408, 425, 429})
+AUTHORITY_IS_UNKNOWN = frozenset({18, 19, 20, 21})
+"""OpenSSL's codes of a certificate that nobody whom we trust has signed."""
+
+CANCELLED = "cancelled: another request of this run failed"
 
 log = logging.getLogger("talkover")
 
@@ -111,7 +120,7 @@ class Transport:
             )
 
     def cancel(self) -> None:
-        """Ends the waits of all threads: what they were to ask is not needed any more."""
+        """Ends the waits of all threads, for good: what they were to ask is not needed any more."""
         self._cancelled.set()
 
     def close(self) -> None:
@@ -126,19 +135,41 @@ class Transport:
             with self._session.get(url, params=dict(params), timeout=self._timeout, stream=True) as response:
                 headers = response.headers
                 self.clock_ahead = time.time() - _server_time(headers)
-                body = self._read_body(response)
-        except (requests.Timeout, requests.ConnectionError, Urllib3Error) as error:
-            what = ApiError(f"{self.where(endpoint)}: no whole answer ({self.redact(_innermost(error))})")
-            raise _Passing(what) from error
-        except requests.RequestException as error:
-            raise ApiError(f"{self.where(endpoint)}: {self.redact(_innermost(error))}") from error
+                body = self._read_body(endpoint, response)
+        except (requests.RequestException, Urllib3Error) as error:
+            raise self._lost(endpoint, error) from error
         finally:
             self._allowance.give_back(headers)
         if response.status_code == 200:
             return self._parse(endpoint, body)
         raise self._refusal(endpoint, response, body)
 
-    def _read_body(self, response: requests.Response) -> bytes:
+    def _lost(self, endpoint: str, error: Exception) -> Exception:
+        """What a request ends in that got no whole answer: the one who was asked, and the network's own cause.
+
+        An address, a setting or a certificate that is wrong is a ValueError to Python: it is no better the next time.
+        """
+        cause = _innermost(error)
+        host, proxy = _asked_host(self._base_url), self._proxy()
+        said = _one_line(str(cause.args[0] if isinstance(cause, DecodeError) else cause)) or type(cause).__name__
+        if proxy:
+            host += f" through the proxy {_without_password(proxy)}"
+            said = said.replace(proxy, _without_password(proxy))
+        what = f"{self.where(endpoint)}: no whole answer from {host} ({self.redact(said)})"
+        if isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code in AUTHORITY_IS_UNKNOWN:
+            what += ". Where a network has an authority of its own, name its certificate's file in REQUESTS_CA_BUNDLE"
+        may_pass = isinstance(error, (requests.Timeout, requests.ConnectionError, ChunkedEncodingError, Urllib3Error))
+        lost = ApiError(what)
+        return _Passing(lost) if may_pass and not isinstance(cause, ValueError) else lost
+
+    def _proxy(self) -> str | None:
+        """The proxy that the environment names for the API."""
+        if not self._session.trust_env:
+            return None
+        proxy: str | None = select_proxy(self._base_url, get_environ_proxies(self._base_url))
+        return proxy
+
+    def _read_body(self, endpoint: str, response: requests.Response) -> bytes:
         """The whole body, within MAX_BODY_BYTES and ten timeouts: a server that drips must not hang a run."""
         deadline = time.monotonic() + 10 * self._timeout
         chunks: list[bytes] = []
@@ -147,7 +178,11 @@ class Transport:
             chunks.append(chunk)
             size += len(chunk)
             if size > MAX_BODY_BYTES:
-                raise UnexpectedPayload(f"an answer is larger than {MAX_BODY_BYTES >> 20} MiB: set per_page lower")
+                raise UnexpectedPayload(
+                    f"{self.where(endpoint)}: an answer is larger than {MAX_BODY_BYTES >> 20} MiB: set per_page lower"
+                )
+            if self._cancelled.is_set():
+                raise requests.Timeout(CANCELLED)
             if time.monotonic() > deadline:
                 raise requests.Timeout(f"the body did not end within {10 * self._timeout:g} s")
         return b"".join(chunks)
@@ -253,9 +288,9 @@ class _Allowance:
     def take(self) -> None:
         """Waits for a turn."""
         with self._turn:
-            while not self._is_free():
+            while self._cancelled.is_set() or not self._is_free():
                 if self._cancelled.is_set():
-                    raise ApiError("cancelled: another request of this run failed")
+                    raise ApiError(CANCELLED)
                 ends = max(self._window_ends, self._paused_until)
                 self._turn.wait(timeout=min(max(ends - time.monotonic(), 0.001), 1))
             self._on_their_way += 1
@@ -311,10 +346,14 @@ class _Session(requests.Session):
     """Follows redirects within one origin only."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        target = super().get_redirect_target(resp)
+        try:
+            target = super().get_redirect_target(resp)
+            here, there = urlsplit(resp.url), urlsplit(urljoin(resp.url, target))
+        except ValueError as error:
+            resp.close()
+            raise InvalidURL(f"redirects to what is no address: {error}") from None
         if target is None:
             return None
-        here, there = urlsplit(resp.url), urlsplit(urljoin(resp.url, target))
         if (here.scheme, here.netloc) != (there.scheme, there.netloc):
             resp.close()
             raise ApiError(
@@ -333,7 +372,26 @@ def _open_session(token: str, base_url: str, connections: int) -> requests.Sessi
     if urlsplit(base_url).scheme == "http":
         # A proxy from the environment would get the token in clear; plain http is for loopback alone.
         session.trust_env = False
+    else:
+        session.verify = _authorities()
     return session
+
+
+def _authorities() -> str | bool:
+    """The file of the authorities to trust; of the variables that name one, requests knows the first two.
+
+    Raises ConfigurationError for a file that holds none.
+    """
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        if path := os.environ.get(variable):
+            try:
+                place = {"capath" if os.path.isdir(path) else "cafile": path}
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(**place)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise ConfigurationError(f"{variable} names {path!r}, which holds no certificates: {reason}") from None
+            return path
+    return True
 
 
 def checked_token(token: str | None, environment: str = "default") -> str:
@@ -356,6 +414,7 @@ def checked_base_url(base_url: str) -> str:
     """`base_url` without a slash at its end. Raises ConfigurationError unless it is https, or http to loopback."""
     try:
         url = urlsplit(base_url.strip())
+        _ = url.port  # is parsed, and refused, no earlier than here
     except ValueError as error:
         raise ConfigurationError(f"base_url {base_url!r} is no https address: {error}") from None
     if url.scheme not in ("https", "http") or not url.hostname:
@@ -473,8 +532,26 @@ def _one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() or c.isspace() else " " for c in text[:FOLDED_LENGTH]).split())
 
 
-def _innermost(error: BaseException) -> str:
-    """The first cause of a network error in its own words: urllib3 wraps it three times."""
-    while (inner := error.__cause__ or error.__context__) is not None:
+def _innermost(error: BaseException) -> BaseException:
+    """The first cause of a network error, which requests and urllib3 wrap as an argument, a reason or a cause.
+
+    Not by `__context__`: that goes on to what the caller was handling, such as the end of another iterator.
+    """
+    while not isinstance(error, DecodeError):  # zlib's own words do not say what was to be unpacked
+        wrapped = (error.__cause__, getattr(error, "reason", None), *error.args)
+        inner = next((part for part in wrapped if isinstance(part, BaseException)), None)
+        if inner is None:
+            break
         error = inner
-    return _one_line(str(error)) or type(error).__name__
+    return error
+
+
+def _asked_host(url: str) -> str:
+    """Host and port."""
+    parts = urlsplit(url)
+    return parts.netloc if parts.port else f"{parts.netloc}:{443 if parts.scheme == 'https' else 80}"
+
+
+def _without_password(proxy: str) -> str:
+    """Host and port of a proxy: its address may hold a user's name and password."""
+    return proxy.rpartition("@")[2].rpartition("//")[2].rstrip("/")
