@@ -138,8 +138,9 @@ class Hostile:
     def _page(self, body: Json) -> None:
         where = self._chance.choice((body, body.get("meta")))
         if isinstance(where, dict):
-            name = self._chance.choice(("total", "last_page", "per_page", "total_pages", "data", "meta", "success"))
-            where[name] = self._chance.choice(TOTALS)
+            names = ("total", "last_page", "per_page", "totalPages", "has_more", "next", "next_cursor", "links")
+            name = self._chance.choice((*names, "data", "meta", "success"))
+            where[name] = self._chance.choice((*TOTALS, "?page=2", {"next": 2}))
 
     def _nest(self, body: Json) -> None:
         value: Any = self._chance.choice(VALUES)
@@ -306,7 +307,8 @@ def judge_load(given: Input) -> str:
     """The same after HTTP and DuckDB."""
     Path("talkover_pipeline.duckdb").unlink(missing_ok=True)
     answer = Answer(200, given.body.decode())
-    with Sandbox(Account(size=0, founded=TODAY), faults=[Fault("answer", "phone-numbers", 1, 99, answer)]) as sandbox:
+    fault = Fault("answer", "phone-numbers", 1, 99, answer)
+    with Sandbox(Account(size=0, founded=TODAY), pagination="silent", faults=[fault]) as sandbox:
         try:
             load_account(destination="duckdb", api_token=sandbox.token, base_url=sandbox.base_url)
         except TalkoverError as error:

@@ -451,7 +451,7 @@ def test_check_takes_a_dataset_that_somebody_has_made_for_it(
 @pytest.mark.parametrize(
     ("pagination", "says"),
     [
-        ("none", "57 numbers, all in one answer (not paginated)"),
+        ("none", "at least 57 numbers: the answer tells nothing of other pages"),
         ("links", "at least 20 numbers, on several pages"),
         ("total", "57 numbers on several pages"),
         ("nested", "57 numbers on 3 pages"),

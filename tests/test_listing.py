@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from talkover import IncompleteListing, InvalidRow, SuspiciousRemoval, UnexpectedPayload
+from talkover import ApiError, AuthenticationError, IncompleteListing, InvalidRow, SuspiciousRemoval, UnexpectedPayload
+from talkover import client as client_module
+from talkover.client import MAX_EMPTY_PAGES, READINGS, Listing, TalkoverClient
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import Answer
+from talkover.transport import Transport
 
 from .conftest import TODAY, Connector, Row
 from .test_source import first
@@ -51,16 +56,6 @@ def test_a_server_that_caps_the_page_size_loses_nothing() -> None:
     assert set(connector.by_id()) == set(account.numbers)
 
 
-@pytest.mark.parametrize("size", [57, 75])
-@pytest.mark.parametrize("pagination", ["simple", "size", "more", "total", "nested"])
-def test_undocumented_ways_to_tell_of_pages_lose_nothing(pagination: Any, size: int) -> None:
-    """A cap below what was asked, and no `last_page` in its place, must not pass for the end of the list."""
-    with Sandbox(Account(size=size), pagination=pagination, largest_page=25, caps_pages=True) as sandbox:
-        connector = Connector(sandbox)
-        assert connector.load().resources["phone_numbers"].listed == size
-        assert len(connector.rows("phone_numbers")) == size
-
-
 def test_a_server_that_refuses_the_page_size_is_asked_for_its_own() -> None:
     account = Account(size=45, founded=TODAY)
     with Sandbox(account, largest_page=50) as sandbox:
@@ -82,18 +77,374 @@ def test_pages_after_the_first_are_fetched_side_by_side_and_as_few_as_can_be() -
     assert len(connector.rows("phone_numbers")) == 1000
 
 
-def test_a_list_without_meta_that_fills_a_page_exactly_is_not_cut() -> None:
-    """An API that pages but does not say so: a full page is no proof of the end."""
-    account = Account(size=100, founded=TODAY)
-    pages = {
-        page: Answer(200, {"success": True, "data": list(account.numbers.values())[40 * (page - 1) : 40 * page]})
-        for page in (1, 2, 3, 4)
-    }
-    faults = [Fault("answer", "phone-numbers", page, times=9, answer=answer) for page, answer in pages.items()]
-    with Sandbox(account, faults=faults) as sandbox:
-        connector = Connector(sandbox)
-        connector.load(per_page=40)
-    assert set(connector.by_id()) == set(account.numbers)
+# What an answer says of other pages. Here without a load: what the client lists of a server's answers.
+
+
+@dataclass(frozen=True)
+class Number:
+    id: str
+
+
+def read_ids(rows: Sequence[Row]) -> list[Number]:
+    return [Number(str(row["id"])) for row in rows]
+
+
+def fetch(sandbox: Sandbox, per_page: int = 100, **arguments: Any) -> Listing[Number]:
+    transport = Transport(sandbox.token, sandbox.base_url, max_attempts=1)
+    client = TalkoverClient(transport, per_page=per_page, max_concurrent_requests=1, reading_pause=0)
+    return client.fetch("phone-numbers", read_ids, **arguments)
+
+
+class Told:
+    """What the client lists of a server that gives one answer after the other, and a 401 to a request too many."""
+
+    def __init__(self, *answers: Row | Answer, times: int = 1, **arguments: Any) -> None:
+        script = [answer if isinstance(answer, Answer) else Answer(200, answer) for answer in answers] * times
+        faults = [Fault("answer", answer=answer) for answer in script]
+        with Sandbox(Account(size=0), faults=[*faults, Fault("401", times=99)]) as sandbox:
+            try:
+                self.listing = fetch(sandbox, **arguments)
+            finally:
+                self.asked: list[Mapping[str, str]] = [dict(request.query) for request in sandbox.seen]
+        self.ids = [row.id for row in self.listing.rows]
+        assert self.listing.complete
+        assert len(self.asked) == len(script), "an answer was not asked for"
+
+
+def rows(ids: str, **words: Any) -> Row:
+    """An answer with a row for each letter."""
+    return {"data": [{"id": id} for id in ids], **words}
+
+
+@pytest.mark.parametrize("size", [50, 57, 75])
+@pytest.mark.parametrize(
+    "pagination", ["meta", "links", "simple", "size", "more", "total", "nested", "wrapped", "cursor", "silent", "none"]
+)
+def test_no_way_to_tell_of_pages_loses_a_row_where_the_server_caps_the_page(pagination: Any, size: int) -> None:
+    account = Account(size=size)
+    with Sandbox(account, pagination=pagination, largest_page=25, caps_pages=True) as sandbox:
+        listing = fetch(sandbox)
+    assert [row.id for row in listing.rows] == list(account.numbers)
+    assert listing.complete
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        pytest.param(rows("ab"), id="everything again"),
+        pytest.param(rows("b"), id="a part of it again"),
+        pytest.param(rows(""), id="an empty page"),
+        pytest.param(Answer(404, {"message": "Not found."}), id="404"),
+        pytest.param(Answer(400, {"message": "No such page."}), id="400"),
+        pytest.param(Answer(422, {"message": "Invalid.", "errors": {"page": ["too large"]}}), id="422"),
+    ],
+)
+def test_a_list_that_tells_nothing_of_pages_is_whole_when_a_look_at_the_next_brings_nothing_new(look: Any) -> None:
+    told = Told(rows("ab"), look)
+    assert told.ids == ["a", "b"]
+    assert [query["page"] for query in told.asked] == ["1", "2"]
+
+
+def test_a_list_that_tells_nothing_of_pages_is_read_as_far_as_a_page_brings_anything_new() -> None:
+    assert Told(rows("ab"), rows("cd"), rows("e"), rows(""), times=2).ids == list("abcde")
+
+
+@pytest.mark.parametrize(
+    ("look", "error"),
+    [
+        (Answer(401, {}), AuthenticationError),
+        (Answer(403, {"message": "Forbidden."}), AuthenticationError),
+        (Answer(422, {"message": "Invalid.", "errors": {"type": ["unknown"]}}), ApiError),
+        (Answer(422, {"message": "Invalid.", "errors": {"per_page": ["too large"]}}), ApiError),
+        (Answer(500, {}), ApiError),
+        (rows("", success=False), UnexpectedPayload),
+    ],
+)
+def test_a_look_that_fails_proves_nothing(look: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        Told(rows("ab"), look)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param([Answer(422, {"errors": {"page": ["unknown"]}})], id="page 1"),
+        pytest.param([rows("a", meta={"last_page": 2}), Answer(404, {})], id="a page up to the last"),
+        pytest.param([rows("a", links={"next": "?page=2"}), Answer(404, {})], id="a page that is linked to"),
+    ],
+)
+def test_a_page_that_must_be_there_and_is_refused_is_an_error(answers: list[Any]) -> None:
+    with pytest.raises(ApiError):
+        Told(*answers)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"total": 3},
+        {"totalItems": 3},
+        {"total_results": "3"},
+        {"meta": {"totalCount": 3}},
+        {"meta": {"page": {"total-records": 3}}},
+        {"pagination": {"total_items": 3}},
+        {"meta": {"pagination": {"total": 3, "count": 2, "per_page": 2}}},
+        {"paging": {"TotalRows": 3}},
+        {"page": {"totalElements": 3, "size": 2, "number": 1}},
+        {"meta": {"total": 3, "per_page": 100, "last_page": None}},
+    ],
+    ids=str,
+)
+def test_a_total_is_read_in_its_usual_spellings_and_may_stand_on_page_1_alone(words: Row) -> None:
+    told = Told(rows("ab", **words), rows("c"))
+    assert (told.ids, told.listing.total) == (["a", "b", "c"], 3)
+
+
+@pytest.mark.parametrize("link", [{}, {"links": {"next": None}}], ids=["no links", "a link to nothing"])
+def test_a_total_and_a_page_size_tell_how_many_pages_there_are(link: Row) -> None:
+    meta = {"total": 3, "per_page": 2}
+    assert Told(rows("ab", meta=meta, **link), rows("c", meta=meta, **link)).ids == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("words", "end"),
+    [
+        ({"meta": {"last_page": 2}}, {"meta": {"last_page": 2}}),
+        ({"totalPages": 2}, {"totalPages": 2}),
+        ({"pagination": {"total_pages": "2"}}, {"pagination": {"total_pages": "2"}}),
+        ({"meta": {"page": {"last-page": 2}}}, {"meta": {"page": {"last-page": 2}}}),
+        ({"_meta": {}, "pageCount": 2}, {"pageCount": 2}),
+        ({"links": {"next": "https://elsewhere.example/v2/all?page=2"}}, {"links": {"next": None}}),
+        ({"_links": {"next": {"href": "/phone-numbers?page=2"}}}, {"_links": {"next": {"href": None}}}),
+        ({"pagination": {"links": {"next": {"url": "?page=2"}}}}, {"pagination": {"links": {"next": ""}}}),
+        ({"next": "http://127.0.0.1:1/?page=2#top"}, {"next": None}),
+        ({"next": "http://[half/an?page=2"}, {"next": None}),
+        ({"nextPageUrl": "?page=2"}, {"nextPageUrl": None}),
+        ({"meta": {"next_page": 2}}, {"meta": {"next_page": None}}),
+        ({"paging": {"nextPage": "2"}}, {"paging": {"nextPage": ""}}),
+        ({"meta": {"next": 2}}, {"meta": {"next": False}}),
+        ({"meta": {"has_more": True}}, {"meta": {"has_more": False}}),
+        ({"pagination": {"hasNext": 1}}, {"pagination": {"hasNext": 0}}),
+        ({"hasMore": "true"}, {"hasMore": "false"}),
+        ({"page_info": {"hasNextPage": True, "endCursor": "x"}}, {"page_info": {"hasNextPage": False}}),
+        ({"meta": {"last_page": 1}, "links": {"next": "?page=2"}}, {"meta": {"last_page": 2}, "links": {"next": None}}),
+        ({"has_more": True, "links": {"next": None}}, {"has_more": False, "links": {"next": None}}),
+    ],
+    ids=str,
+)
+def test_a_next_page_is_asked_for_in_every_usual_way_to_speak_of_it(words: Row, end: Row) -> None:
+    told = Told(rows("ab", **words), rows("c", **end), times=2)
+    assert told.ids == ["a", "b", "c"]
+    assert [query["page"] for query in told.asked] == ["1", "2", "1", "2"]
+    assert {query["per_page"] for query in told.asked} == {"100"}
+
+
+@pytest.mark.parametrize(
+    ("words", "end", "sent_back"),
+    [
+        ({"meta": {"next_cursor": "x"}}, {"meta": {"next_cursor": None}}, {"cursor": "x"}),
+        ({"nextCursor": "x/?="}, {"nextCursor": ""}, {"cursor": "x/?="}),
+        ({"pagination": {"next_page_token": "x"}}, {"pagination": {"next_page_token": ""}}, {"page_token": "x"}),
+        ({"nextPageToken": "x"}, {"nextPageToken": None}, {"pageToken": "x"}),
+        ({"meta": {"next_offset": 2}}, {"meta": {"next_offset": None}}, {"offset": "2"}),
+        ({"meta": {"next": "x"}}, {"meta": {"next": None}}, {"cursor": "x"}),
+        ({"meta": {"cursor": {"current": None, "next": "x"}}}, {"meta": {"cursor": {"next": None}}}, {"cursor": "x"}),
+        ({"pagination": {"cursor": "x", "has_more": True}}, {"pagination": {"has_more": False}}, {"cursor": "x"}),
+        ({"cursor": "x", "hasMore": True}, {"cursor": "y", "hasMore": False}, {"cursor": "x"}),
+        ({"links": {"next": "?cursor=x&q="}, "meta": {"next_cursor": "x"}}, {"links": {"next": None}}, {"cursor": "x"}),
+        ({"meta": {"last_page": 2, "next_cursor": "x"}}, {"meta": {"last_page": 2}}, {"cursor": "x"}),
+    ],
+    ids=str,
+)
+def test_a_cursor_is_sent_back_under_its_usual_name_and_without_a_page(words: Row, end: Row, sent_back: Row) -> None:
+    told = Told(rows("ab", **words), rows("c", **end), times=2)
+    assert told.ids == ["a", "b", "c"]
+    assert told.asked[1].items() >= sent_back.items()
+    assert "page" not in told.asked[1]
+
+
+def test_a_cursor_that_is_null_on_page_1_is_the_one_that_was_sent_and_ends_nothing() -> None:
+    assert Told(rows("ab", cursor=None), rows("c", cursor=None), rows("", cursor=None), times=2).ids == ["a", "b", "c"]
+
+
+def test_a_cursor_without_a_last_word_ends_where_a_look_brings_nothing_new() -> None:
+    """The server knows no pages: the look brings page 1 again, and what that says of a next page is known, too."""
+    assert Told(rows("ab", cursor="x"), rows("c"), rows("ab", cursor="x"), times=2).ids == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("words", "end"),
+    [
+        ({"links": {"next": "?page=2"}}, {"links": {"next": "?page=3"}}),
+        ({"meta": {"has_more": True}}, {"meta": {"has_more": True}}),
+        ({"meta": {"next_cursor": "x"}}, {"meta": {"next_cursor": "y"}}),
+        ({"meta": {"last_page": 3}}, {"meta": {"last_page": 3}}),
+        ({"meta": {"total": 3}}, {"meta": {"total": 3, "next_page": 3}}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("first", ["ab", ""])
+def test_an_empty_page_ends_nothing_while_the_api_speaks_of_another(words: Row, end: Row, first: str) -> None:
+    last = rows("abc"[len(first) :], links={"next": None}, meta={"has_more": False})
+    answers = [rows(first, **words), rows("", **end), last]
+    assert Told(*answers, times=1 if "total" in words.get("meta", {}) else 2).ids == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        pytest.param(
+            [rows("a", next="?page=2"), rows("b", next="?page=2")],
+            "2 different rows came on 2 pages: page 2 names as the next one a page that was asked for before",
+            id="a link to itself",
+        ),
+        pytest.param(
+            [rows("a", next="?page=2"), rows("", next="?page=1")], "page that was asked for before", id="a link back"
+        ),
+        pytest.param(
+            [rows("a", next_cursor="x"), rows("b", next_cursor="y"), rows("", next_cursor="x")],
+            "page 3 names as the next one a page that was asked for before",
+            id="cursors in a circle",
+        ),
+        pytest.param(
+            [rows("ab", has_more=True), rows("ab", has_more=True)],
+            "page 2 holds only rows of the pages before it",
+            id="has_more without end",
+        ),
+        pytest.param(
+            [rows("ab", last_page=2), rows("ab", last_page=2)],
+            "page 2 holds only rows of the pages before it",
+            id="a server that ignores the page",
+        ),
+        pytest.param(
+            [rows("ab", total=3, has_more=False)],
+            "2 different rows came on 1 page, but the API's total is 3",
+            id="a total above what came",
+        ),
+        pytest.param(
+            [rows("ab", total=2, meta={"total": 3, "next": None})], "but the API's total is 3", id="two totals"
+        ),
+        pytest.param(
+            [rows("ab", total=3), rows("c", total=4), rows("", total=4)],
+            r"its pages name different totals \(3, 4\)",
+            id="two totals on two pages",
+        ),
+        pytest.param([rows("ab"), rows("", total=3)], "but the API's total is 3", id="a total past the end"),
+        pytest.param(
+            [rows("ab", total=3, per_page=100), rows("ab", total=3, per_page=100)],
+            "but the API's total is 3",
+            id="a total of something else",
+        ),
+    ],
+)
+def test_words_that_contradict_themselves_are_an_error_and_no_loss(answers: list[Row], says: str) -> None:
+    with pytest.raises(IncompleteListing, match=says):
+        Told(*answers, times=READINGS)
+
+
+def test_a_total_that_is_right_outweighs_a_cursor_that_never_ends() -> None:
+    assert Told(rows("ab", total=2, next_cursor="x"), rows("", total=2, next_cursor="x")).ids == ["a", "b"]
+
+
+def test_empty_pages_without_end_are_an_error() -> None:
+    empty = Fault("answer", times=9999, answer=Answer(200, rows("", has_more=True)))
+    with Sandbox(Account(size=0), faults=[empty]) as sandbox:
+        with pytest.raises(IncompleteListing, match=f"the last {MAX_EMPTY_PAGES + 1} pages were empty, and each spoke"):
+            fetch(sandbox)
+        assert len(sandbox.seen) == READINGS * (MAX_EMPTY_PAGES + 1)
+
+
+def test_more_pages_than_the_limit_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "MAX_PAGES", 4)
+    with Sandbox(Account(size=57), pagination="more") as sandbox:
+        with pytest.raises(UnexpectedPayload, match="GET /phone-numbers .* has more than 4 pages"):
+            fetch(sandbox, per_page=10)
+        assert len(sandbox.seen) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ({"total": "fifty"}, "text as total instead of a count"),
+        ({"meta": {"total": -1}}, "a number as meta.total instead of a count"),
+        ({"meta": {"pagination": {"total": True}}}, "true or false as meta.pagination.total instead of a count"),
+        ({"totalItems": 3.5}, "a number as totalItems instead of a count"),
+        ({"meta": {"last_page": []}}, "a list as meta.last_page instead of a count"),
+        ({"total": 2, "totalPages": 90_000}, "90000 pages for 2 rows"),
+        ({"totalPages": 10**9}, "1000000000 pages; 100000 are the limit"),
+        ({"has_more": "perhaps"}, "text as has_more instead of true or false"),
+        ({"links": {"next": ["?page=2"]}}, "a list as links.next instead of an address, a page or a cursor"),
+        ({"links": {"next": {"rel": "next"}}}, "an object as links.next instead of an address, a page or a cursor"),
+        ({"next_cursor": "\ud800"}, "text as next_cursor instead of an address, a page or a cursor"),
+        pytest.param({"total": "9" * 5000}, "text as total instead of a count", id="5000 digits"),
+    ],
+)
+def test_words_of_a_wrong_type_are_an_error(words: Row, says: str) -> None:
+    with pytest.raises(UnexpectedPayload, match=says):
+        Told(rows("ab", **words))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"0": {"id": "a"}, "2": {"id": "b"}},
+        {"current_page": 1, "data": [{"id": "a"}, {"id": "b"}], "links": [{"url": None, "label": "1"}]},
+        {"data": {"0": {"id": "a"}, "2": {"id": "b"}}},
+        {"items": [{"id": "a"}, {"id": "b"}]},
+        {"phone_numbers": [{"id": "a"}, {"id": "b"}]},
+    ],
+    ids=str,
+)
+def test_rows_are_found_inside_the_usual_objects(data: Row) -> None:
+    assert Told({"success": True, "data": data, "total": 2}).ids == ["a", "b"]
+
+
+def test_a_paginator_inside_data_is_followed() -> None:
+    first = {"data": [{"id": "a"}], "total": 2, "last_page": 2, "per_page": 1, "next_page_url": "?page=2"}
+    last = {"data": [{"id": "b"}], "total": 2, "last_page": 2, "per_page": 1, "next_page_url": None}
+    assert Told({"success": True, "data": first}, {"success": True, "data": last}).ids == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"items": [], "data": []},
+        {"id": "a", "items": []},
+        {"numbers": []},
+        {"errors": []},
+        {"data": None},
+        {"data": {"data": []}},
+        {"data": "none"},
+    ],
+    ids=str,
+)
+def test_an_object_that_may_be_anything_is_no_empty_list(data: Row) -> None:
+    with pytest.raises(UnexpectedPayload, match="as 'data' instead of a list"):
+        Told({"success": True, "data": data})
+
+
+@pytest.mark.parametrize("pagination", ["meta", "links", "more", "total", "cursor", "silent"])
+def test_filters_and_page_size_go_along_to_every_page(pagination: Any) -> None:
+    account = Account(size=57)
+    with Sandbox(account, pagination=pagination) as sandbox:
+        listing = fetch(sandbox, per_page=10, filters={"type": "voice"})
+        assert len(sandbox.seen) > 2
+    assert {(request.query["type"], request.query["per_page"]) for request in sandbox.seen} == {("voice", "10")}
+    assert listing.seen == {id for id, number in account.numbers.items() if number["type"] == "voice"}
+    assert not listing.complete
+
+
+@pytest.mark.parametrize("look", [rows(""), Answer(404, {})], ids=["an empty page", "404"])
+def test_a_known_row_that_is_missing_before_the_look_is_looked_for_once_more(look: Any) -> None:
+    assert Told(rows("ab"), look, rows("abc"), look, known={"c"}).ids == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("drift", ["shrinking", "swapping"])
+def test_a_row_that_slips_past_the_look_is_seen_by_a_second_reading(drift: str) -> None:
+    """One number left between page 1 and the look, and the only row of page 2 moved to page 1."""
+    account = Account(size=21)
+    with Sandbox(account, pagination="silent", faults=[Fault(drift, page=2)]) as sandbox:
+        listing = fetch(sandbox, per_page=20, known=list(account.numbers))
+    assert {row.id for row in listing.rows} == set(account.numbers)
 
 
 # Lists that move while they are read.

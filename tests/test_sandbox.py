@@ -91,6 +91,28 @@ def test_a_page_has_the_documented_shape() -> None:
         assert get(sandbox, page=9).json()["data"] == []
 
 
+def test_a_cursor_alone_leads_to_the_next_page() -> None:
+    account = Account(size=45, founded=TODAY)
+    with Sandbox(account, pagination="cursor") as sandbox:
+        assert get(sandbox, page=2).json() == get(sandbox).json()
+        ids, cursor = [], "after-0"
+        while cursor is not None:
+            body = get(sandbox, cursor=cursor).json()
+            ids += [row["id"] for row in body["data"]]
+            cursor = body["meta"]["next_cursor"]
+    assert ids == list(account.numbers)
+
+
+def test_a_paginator_in_data_has_laravels_shape() -> None:
+    with Sandbox(Account(size=45, founded=TODAY), pagination="wrapped") as sandbox:
+        body = get(sandbox, page=3).json()
+    assert len(body["data"].pop("data")) == 5
+    assert body == {
+        "success": True,
+        "data": {"current_page": 3, "per_page": 20, "total": 45, "last_page": 3, "next_page_url": None},
+    }
+
+
 def test_errors_have_the_documented_shapes() -> None:
     with Sandbox(Account(size=5, founded=TODAY)) as sandbox:
         unauthorized = get(sandbox, token="talq_other")

@@ -12,9 +12,10 @@ import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
 from .changes import guard_account, guard_removal
-from .client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, Page, TalkoverClient
+from .client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, TalkoverClient
 from .errors import LoadError, TalkoverError
 from .load import connect, defaults, duckdb_file, open_pipeline, plain_errors
+from .page import Page
 from .source import configured_clients, configured_without
 
 ENDPOINTS = (("phone_numbers", PHONE_NUMBERS, "numbers"), ("release_requests", RELEASE_REQUESTS, "requests"))
@@ -95,9 +96,11 @@ def _describe(page: Page[_Row], rows: str) -> str:
         on_how_many = page.last_page or (1 if page.total == len(page.rows) else "several")
         pages = "1 page" if on_how_many == 1 else f"{on_how_many} pages"
         return f"the token works; {page.total} {rows} on {pages}"
-    if page.next_params is not None:
+    if page.more:
         return f"the token works; at least {len(page.rows)} {rows}, on several pages without a total"
-    return f"the token works; {len(page.rows)} {rows}, all in one answer (not paginated)"
+    if page.more is None:
+        return f"the token works; at least {len(page.rows)} {rows}: the answer tells nothing of other pages"
+    return f"the token works; {len(page.rows)} {rows}, all in one answer"
 
 
 def _ask_destination(pipeline: dlt.Pipeline) -> str:

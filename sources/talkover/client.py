@@ -7,12 +7,15 @@ Only these two are asked, and only with GET, so a run that failed anywhere can b
 
 The vendor's pages disagree about pagination: the reference pages show one list and no `meta`; the OpenAPI file gives
 `page`, `per_page` (default 20) and `meta`; another page caps `per_page` at 100. Every reading is served here.
+
+A listing is whole when its rows are as many as the API's total. Without a total it is whole when the API says that
+nothing follows; where the API says nothing of other pages, when a look at the next page brings nothing new. An empty
+page ends nothing while the API speaks of another.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, as_completed
@@ -20,24 +23,23 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from threading import Thread
 from typing import Any, Generic, Protocol, TypeVar
-from urllib.parse import parse_qsl, urlsplit
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from .errors import ApiError, IncompleteListing, UnexpectedPayload
-from .transport import Transport, server_message
+from .page import MAX_PAGES, Page, parse_page
+from .transport import Transport
 
 BASE_URL = "https://app.talkover.ai/api/v1"
 PHONE_NUMBERS = "phone-numbers"
 RELEASE_REQUESTS = "phone-numbers/release-requests"
 
-DEFAULT_PAGE_SIZE = 20
-"""Rows on a page when `per_page` is not sent, by the vendor's OpenAPI file."""
-MAX_PAGES = 100_000
 READINGS = 3
 """How often a listing is read before it is called incomplete."""
 SECONDS_TO_END = 0.5
 """What the pages under way are given when another one failed."""
+MAX_EMPTY_PAGES = 100
+"""In a row: an API that names a next page after each would be asked for ever."""
 
 log = logging.getLogger("talkover")
 
@@ -59,12 +61,14 @@ Read = Callable[[Sequence[Json]], list[Row]]
 class Listing(Generic[Row]):
     """One whole reading of an endpoint.
 
-    `rows` as they came: an id may stand twice, `distinct` counts it once. `total` is the API's own count, None where it
-    tells none. `complete`: proven whole, and not filtered. `seen` holds the ids of every reading that was made.
+    `rows` as they came: an id may stand twice, `distinct` counts it once. They came on `pages` pages, while `answers`
+    counts a look past their end, too. `total` is the API's own count, None where it tells none. `complete`: proven
+    whole, and not filtered. `seen` holds the ids of every reading that was made.
     """
 
     rows: list[Row]
     pages: int
+    answers: int
     total: int | None
     distinct: int
     complete: bool = False
@@ -72,14 +76,83 @@ class Listing(Generic[Row]):
     listed_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
 
 
-@dataclass(frozen=True)
-class Page(Generic[Row]):
-    """One answer: its rows, and what it says of the other pages."""
+@dataclass
+class _Pages(Generic[Row]):
+    """The pages of one reading, as they come.
 
-    rows: list[Row]
-    total: int | None
-    last_page: int | None
-    next_params: Mapping[str, Any] | None
+    `repeats`: a look brought known rows again. `ended`: it brought nothing new, and the API spoke of nothing more.
+    `stopped`: why no more are asked for though the API speaks of more.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+    totals: set[int] = field(default_factory=set)
+    asked: set[frozenset[tuple[str, str]]] = field(default_factory=set)
+    answers: int = 0
+    count: int = 0
+    empty: int = 0
+    repeats: bool = False
+    ended: bool = False
+    stopped: str | None = None
+
+    @property
+    def total(self) -> int | None:
+        return max(self.totals, default=None)
+
+    def take(self, page: Page[Row], *, is_look: bool = False) -> None:
+        """Adds a page. A look that brought nothing new counts as none."""
+        ids = {row.id for row in page.rows}
+        is_new = not ids <= self.seen
+        self.answers += 1
+        self.empty = 0 if ids else self.empty + 1
+        if page.total is not None:
+            self.totals.add(page.total)
+        if is_new or not is_look:
+            self.count += 1
+            self.rows += page.rows
+            self.seen |= ids
+        if ids and not is_new:
+            self.stopped = f"page {self.count} holds only rows of the pages before it"
+        self.ended = is_look and not is_new and (self.repeats or not page.more)
+
+    def unless_seen(self, read: Read[Row]) -> Read[Row]:
+        """`read`, but of no row where all are known: an API that knows no pages sends everything again."""
+
+        def read_news(rows: Sequence[Json]) -> list[Row]:
+            self.repeats = bool(rows) and all(str(row.get("id")) in self.seen for row in rows)
+            return [] if self.repeats else read(rows)
+
+        return read_news
+
+    def go_on_after(self, last: Page[Row]) -> bool:
+        """Whether what follows `last`, the latest page, is to be asked for."""
+        if last.following is None or self.ended or self.stopped is not None:
+            return False
+        if last.more is None and self.total is not None and len(self.seen) >= self.total:
+            return False
+        request = _request(last.following)
+        if request in self.asked:
+            self.stopped = f"page {self.answers} names as the next one a page that was asked for before"
+        elif self.empty > MAX_EMPTY_PAGES:
+            self.stopped = f"the last {self.empty} pages were empty, and each spoke of another"
+        self.asked.add(request)
+        return self.stopped is None
+
+    def doubt(self, earlier: set[str] | None) -> str | None:
+        """Why they may not be the whole list; None where nothing speaks against it."""
+        if len(self.totals) > 1:
+            return f"its pages name different totals ({', '.join(map(str, sorted(self.totals)))})"
+        if len(self.seen) == self.total:
+            return None
+        pages = "1 page" if self.count == 1 else f"{self.count} pages"
+        came = f"{len(self.seen)} different rows came on {pages}"
+        if self.total is not None:
+            came += f", but the API's total is {self.total}"
+        elif self.stopped is None:
+            if self.count == 1 or self.seen == earlier:
+                return None
+            return f"{came} without a total, and no two readings agree"
+        return f"{came}: {self.stopped}" if self.stopped else came
 
 
 class TalkoverClient:
@@ -113,10 +186,10 @@ class TalkoverClient:
     ) -> Listing[Row]:
         """Every row of `endpoint`, each page through `read` (called from several threads), proven whole.
 
-        With a total, every page must name the same one, and the distinct ids must be as many. A list of several pages
-        without a total is whole when two readings agree. `known` are ids held before: where one is missing from a list
-        of several pages, a second reading must miss it too, because a number released and another added between two
-        pages hide a third one behind a right total.
+        With a total, every page that names one must name the same, and the distinct ids must be as many. A list of
+        several pages without a total is whole when two readings agree. `known` are ids held before: where one is
+        missing from a list that took several answers, a second reading must miss it too, because a number released and
+        another added between two pages hide a third one behind a right total.
 
         Raises IncompleteListing (with the last reading), AuthenticationError, ApiError, UnexpectedPayload, and whatever
         `read` raises.
@@ -129,7 +202,7 @@ class TalkoverClient:
     def first_page(self, endpoint: str, read: Read[Row]) -> Page[Row]:
         """Page 1 alone."""
         try:
-            return self._page(endpoint, read, 1, {})
+            return self._page(endpoint, read, 1, {"page": 1})
         finally:
             self.transport.close()
 
@@ -137,7 +210,7 @@ class TalkoverClient:
         self, endpoint: str, read: Read[Row], filters: Mapping[str, str], known: Collection[str]
     ) -> Listing[Row]:
         listing = self._list_proven(endpoint, read, filters)
-        if listing.pages > 1 and not listing.seen.issuperset(known):
+        if listing.answers > 1 and not listing.seen.issuperset(known):
             log.info("%s: ids known before are missing; reading once more to be sure", endpoint)
             again = self._list_proven(endpoint, read, filters)
             again.seen |= listing.seen
@@ -154,29 +227,40 @@ class TalkoverClient:
         ):
             with reading:
                 pages = self._read_pages(endpoint, read, filters)
-                listing: Listing[Row] = _assemble(pages)
-                if doubt := _doubt(pages, listing, earlier):
+                listing = Listing(pages.rows, pages.count, pages.answers, pages.total, len(pages.seen), seen=pages.seen)
+                if doubt := pages.doubt(earlier):
                     earlier = listing.seen
                     raise IncompleteListing(
-                        f"{self.transport.where(endpoint)}: {doubt}, in each of {READINGS} readings", listing
+                        f"{self.transport.where(endpoint)}: {doubt}, in each of {READINGS} readings. "
+                        "--accept-incomplete (accept_incomplete=True) loads what came and removes nothing",
+                        listing,
                     )
                 listing.complete = not filters
         return listing
 
-    def _read_pages(self, endpoint: str, read: Read[Row], filters: Mapping[str, str]) -> list[Page[Row]]:
-        def page(number: int, params: Mapping[str, Any] | None = None) -> Page[Row]:
-            return self._page(endpoint, read, number, {**filters, **(params or {})})
+    def _read_pages(self, endpoint: str, read: Read[Row], filters: Mapping[str, str]) -> _Pages[Row]:
+        def page(number: int, params: Mapping[str, Any] | None = None, read: Read[Row] = read) -> Page[Row]:
+            return self._page(endpoint, read, number, {**filters, **(params or {"page": number})})
 
-        first = page(1)
-        if first.last_page is not None:
-            return [first, *self._side_by_side(page, range(2, first.last_page + 1))]
-        pages, seen = [first], {row.id for row in first.rows}
-        while (params := pages[-1].next_params) is not None and len(pages) < MAX_PAGES:
-            following = page(len(pages) + 1, params)
-            if seen.issuperset(row.id for row in following.rows):
-                break  # past the end, or an API that knows no pages and repeats itself
-            pages.append(following)
-            seen.update(row.id for row in following.rows)
+        pages: _Pages[Row] = _Pages()
+        last = page(1)
+        pages.take(last)
+        last_page = last.last_page or 1
+        if last_page > 1 and last.following is not None and "page" in last.following:
+            for following in (rest := self._side_by_side(page, range(2, last_page + 1))):
+                pages.take(following)
+            last = rest[-1]
+        pages.asked.update(_request({"page": number + 1}) for number in range(pages.answers))
+        while pages.go_on_after(last):
+            is_look = last.more is None
+            try:
+                last = page(pages.answers + 1, last.following, pages.unless_seen(read) if is_look else read)
+            except ApiError as error:
+                if not is_look or not _is_past_the_end(error):
+                    raise
+                pages.answers += 1
+                break
+            pages.take(last, is_look=is_look)
         return pages
 
     def _side_by_side(self, page: Callable[[int], Page[Row]], numbers: Iterable[int]) -> list[Page[Row]]:
@@ -211,20 +295,21 @@ class TalkoverClient:
                 thread.join(max(ends - time.monotonic(), 0))
             raise
 
-    def _page(self, endpoint: str, read: Read[Row], number: int, params: Mapping[str, Any]) -> Page[Row]:
-        """Page `number`, as `params` ask for it where the API told how."""
-        asked = {"page": number, **params}
+    def _page(self, endpoint: str, read: Read[Row], number: int, asked: Mapping[str, Any]) -> Page[Row]:
+        """Page `number`, which the parameters `asked` ask for."""
+        if number > MAX_PAGES:
+            raise UnexpectedPayload(f"{self.transport.where(endpoint)} has more than {MAX_PAGES} pages, the limit")
         try:
             size = {} if self._per_page is None else {"per_page": self._per_page}
             body = self.transport.get(endpoint, {**size, **asked})
         except ApiError as error:
-            if error.status != 422 or "per_page" not in error.fields or self._per_page is None:
+            if number > 1 or error.status != 422 or "per_page" not in error.fields or self._per_page is None:
                 raise
             log.info("%s: per_page=%s is refused; using the server's own page size", endpoint, self._per_page)
             self._per_page = None
             body = self.transport.get(endpoint, asked)
         try:
-            page = _parse_page(body, read, self._per_page or DEFAULT_PAGE_SIZE)
+            page = parse_page(body, read, number)
         except UnexpectedPayload as error:
             raise UnexpectedPayload(
                 f"{self.transport.where(endpoint)} answered 200 with {self.transport.redact(str(error))}"
@@ -233,90 +318,14 @@ class TalkoverClient:
         return page
 
 
-def _parse_page(body: Any, read: Read[Row], per_page: int) -> Page[Row]:
-    rows = _rows_of(body)
-    told = _pagination(body)
-    total, size = _count_of(told, "total"), _count_of(told, "per_page")
-    last_page = _count_of(told, "last_page" if "last_page" in told else "total_pages")
-    if last_page is None and total is not None and size:
-        last_page = math.ceil(total / size)
-    if last_page is not None and last_page > MAX_PAGES:
-        raise UnexpectedPayload(f"meta that tells of {last_page} pages; {MAX_PAGES} are the limit")
-    if last_page is not None and total is not None and last_page > max(total, 1):
-        raise UnexpectedPayload(f"meta that tells of {last_page} pages for {total} rows")
-    next_params: Mapping[str, Any] | None = None
-    links = body.get("links")
-    following = links.get("next") if isinstance(links, dict) else told.get("next_page_url")
-    is_full = len(rows) in (per_page, DEFAULT_PAGE_SIZE, size)
-    if isinstance(following, str):
-        next_params = dict(parse_qsl(urlsplit(following).query))
-    elif last_page is None and (is_full or told.get("has_more") is True or (total or 0) > len(rows) > 0):
-        # No word of pages, yet exactly a page full, or fewer than there are: only a look at the next page tells.
-        next_params = {}
-    return Page(read(rows), total, last_page, next_params)
+def _request(params: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    return frozenset((name, str(value)) for name, value in params.items())
 
 
-def _pagination(body: Mapping[str, Any]) -> dict[str, Any]:
-    """What an answer tells of its pages: Laravel has it at the top, others in `meta`, in `pagination`, or in both."""
-    meta = body.get("meta")
-    told = dict(body)
-    for part in (body.get("pagination"), meta, meta.get("pagination") if isinstance(meta, dict) else None):
-        told |= part if isinstance(part, dict) else {}
-    return told
+def _is_past_the_end(error: ApiError) -> bool:
+    """Whether a look at the next page was refused because there is none.
 
-
-def _rows_of(body: Any) -> list[Json]:
-    """`data` as a list of objects; PHP writes a filtered collection as an object with numeric keys."""
-    if not isinstance(body, dict):
-        raise UnexpectedPayload(f"{_kind(body)} instead of an object with 'data'")
-    if body.get("success") is False:
-        raise UnexpectedPayload(f"success: false ({server_message(body) or 'no message'})")
-    if "data" not in body:
-        raise UnexpectedPayload(f"no 'data' ({server_message(body) or 'no message'})")
-    data = body["data"]
-    if isinstance(data, dict) and all(key.isdecimal() for key in data):
-        data = list(data.values())
-    if not isinstance(data, list):
-        raise UnexpectedPayload(f"{_kind(data)} as 'data' instead of a list")
-    for position, row in enumerate(data):
-        if not isinstance(row, dict):
-            raise UnexpectedPayload(f"{_kind(row)} as row {position} of 'data' instead of an object")
-    return data
-
-
-def _count_of(meta: Mapping[str, Any], name: str) -> int | None:
-    value = meta.get(name)
-    if value is None:
-        return None
-    if isinstance(value, str) and value.isdecimal():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise UnexpectedPayload(f"{_kind(value)} as meta.{name} instead of a count")
-    return value
-
-
-def _assemble(pages: Sequence[Page[Row]]) -> Listing[Row]:
-    rows = [row for page in pages for row in page.rows]
-    ids = {row.id for row in rows}
-    return Listing(rows, len(pages), pages[0].total, len(ids), seen=ids)
-
-
-def _doubt(pages: Sequence[Page[Row]], listing: Listing[Row], earlier: set[str] | None) -> str | None:
-    """Why the listing may not be whole; None where nothing speaks against it."""
-    totals = {page.total for page in pages}
-    if len(totals) > 1:
-        return f"its pages name different totals ({', '.join(sorted(map(str, totals)))})"
-    if listing.total is not None:
-        if len(listing.seen) == listing.total:
-            return None
-        return f"{len(listing.seen)} different rows came on {len(pages)} pages, but the API's total is {listing.total}"
-    if len(pages) > 1 and listing.seen != earlier:
-        return f"{len(listing.seen)} rows came on {len(pages)} pages without a total, and no two readings agree"
-    return None
-
-
-_KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
-
-
-def _kind(value: Any) -> str:
-    return _KINDS.get(type(value), "a number")
+    The same request was answered for the page before, so what is refused is the page: a server that has no such page
+    answers so instead of with an empty one. A server that refuses `page` altogether refuses page 1, which is an error.
+    """
+    return error.status in (400, 404, 422) and (not error.fields or "page" in error.fields)

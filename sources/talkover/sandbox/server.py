@@ -67,15 +67,17 @@ class Sandbox:
 
     `accounts` is one account, or token to account. `pagination`: "meta" as the OpenAPI file has it, "links" with next
     links and no total, "none" for everything at once; the others tell of pages as other APIs do: `next_page_url` at the
-    top, a page size alone, `has_more`, a total alone, `meta.pagination`. `largest_page` is what per_page may be; above
-    it the answer is a 422, or `caps_pages` and it is cut to that. `clock_ahead` are the seconds by which its `Date` is
-    ahead. Every request is kept in `seen`; up to `most_at_once`
-    came side by side.
+    top, a page size alone, `has_more`, a total alone, `meta.pagination`, Laravel's paginator in `data`, `next_cursor`
+    without page numbers, nothing at all ("silent"). `largest_page` is what per_page may be; above it the answer is a
+    422, or `caps_pages` and it is cut to that. `clock_ahead` are the seconds by which its `Date` is ahead. Every request
+    is kept in `seen`; up to `most_at_once` came side by side.
     """
 
     accounts: Account | dict[str, Account]
     port: int = 0
-    pagination: Literal["meta", "links", "simple", "size", "more", "total", "nested", "none"] = "meta"
+    pagination: Literal[
+        "meta", "links", "simple", "size", "more", "total", "nested", "wrapped", "cursor", "silent", "none"
+    ] = "meta"
     largest_page: int = 100
     caps_pages: bool = False
     faults: list[Fault] = field(default_factory=list)
@@ -145,7 +147,7 @@ class Sandbox:
         if account is None:
             return Answer(401, UNAUTHORIZED), None
         try:
-            page, size = int(request.query.get("page", 1)), int(request.query.get("per_page", 20))
+            page, size = self._asked_page(request.query), int(request.query.get("per_page", 20))
         except ValueError:
             return _invalid("page", "The page must be an integer."), None
         fault = next((fault for fault in self.faults if fault.strikes(request.endpoint, page)), None)
@@ -171,6 +173,12 @@ class Sandbox:
         extra = 1 if behaviour == "wrong-total" else 0
         return Answer(200, self._page(rows, page, min(size, self.largest_page), extra)), behaviour
 
+    def _asked_page(self, query: Mapping[str, str]) -> int:
+        """Raises ValueError."""
+        if self.pagination == "cursor":
+            return int(query.get("cursor", "after-0").removeprefix("after-")) + 1
+        return int(query.get("page", 1))
+
     def _page(self, rows: list[Json], page: int, size: int, extra: int) -> Json:
         if self.pagination == "none":
             return {"success": True, "data": rows}
@@ -187,6 +195,9 @@ class Sandbox:
             "size": {"meta": {"current_page": page, "per_page": size}},
             "more": {"meta": {"has_more": page < last_page}},
             "total": {"meta": {"total": len(rows)}},
+            "wrapped": {"data": meta | {"data": body["data"], "next_page_url": following}},
+            "cursor": {"meta": {"next_cursor": f"after-{page}" if page < last_page else None}},
+            "silent": {},
             "nested": {"meta": {"pagination": {"total": len(rows), "per_page": size, "total_pages": last_page}}},
         }
         return body | told[self.pagination]
