@@ -69,8 +69,8 @@ class Sandbox:
     links and no total, "none" for everything at once; the others tell of pages as other APIs do: `next_page_url` at the
     top, a page size alone, `has_more`, a total alone, `meta.pagination`, Laravel's paginator in `data`, `next_cursor`
     without page numbers, nothing at all ("silent"). `largest_page` is what per_page may be; above it the answer is a
-    422, or `caps_pages` and it is cut to that. `clock_ahead` are the seconds by which its `Date` is ahead. Every request
-    is kept in `seen`; up to `most_at_once` came side by side.
+    422, or `caps_pages` and it is cut to that. `clock_ahead` are the seconds by which its `Date` is ahead. Every
+    request is kept in `seen`; up to `most_at_once` came side by side.
     """
 
     accounts: Account | dict[str, Account]
