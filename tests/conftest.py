@@ -145,15 +145,12 @@ class Connector:
 
     def rows(self, table: str) -> list[Row]:
         """Whole rows without dlt's own columns, in a fixed order; none where there is no table."""
+        return self.tables(table)[table]
+
+    def tables(self, *names: str) -> dict[str, list[Row]]:
+        """The same for several tables and views, over one connection."""
         with self.pipeline().sql_client() as client:
-            try:
-                with client.execute_query(f"select * from {client.make_qualified_table_name(table)}") as cursor:
-                    names = list(cursor.columns_schema)
-                    rows = [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
-            except DestinationUndefinedEntity:
-                return []
-        rows = [{name: plain(value) for name, value in row.items() if not name.startswith("_dlt_")} for row in rows]
-        return sorted(rows, key=lambda row: [str(row.get(name)) for name in SORTED_BY])
+            return {name: rows_of(client, name) for name in names}
 
     def has(self, name: str) -> bool:
         """Whether there is such a table or view."""
@@ -169,7 +166,7 @@ class Connector:
 
     def state(self) -> dict[str, list[Row]]:
         """Every table but the ledger."""
-        return {table: self.rows(table) for table in TABLES}
+        return self.tables(*TABLES)
 
     def load_ids(self) -> dict[str, set[str]]:
         """The loads that wrote the rows of every table but the ledger."""
@@ -181,6 +178,17 @@ class Connector:
                 }
                 for table in TABLES
             }
+
+
+def rows_of(client: Any, table: str) -> list[Row]:
+    try:
+        with client.execute_query(f"select * from {client.make_qualified_table_name(table)}") as cursor:
+            names = list(cursor.columns_schema)
+            rows = [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+    except DestinationUndefinedEntity:
+        return []
+    rows = [{name: plain(value) for name, value in row.items() if not name.startswith("_dlt_")} for row in rows]
+    return sorted(rows, key=lambda row: [str(row.get(name)) for name in SORTED_BY])
 
 
 def plain(value: Any) -> Any:

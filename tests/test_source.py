@@ -209,7 +209,7 @@ def test_requests_go_through_their_states_and_are_never_removed(account: Account
 
 def held(connector: Connector, resource: str) -> dict[str, list[Row]]:
     """The rows of each table of a resource."""
-    return {table: connector.rows(table) for table in TABLES_OF[resource]}
+    return connector.tables(*TABLES_OF[resource])
 
 
 RESOURCES = {"phone_numbers": "phone-numbers", "release_requests": "phone-numbers/release-requests"}

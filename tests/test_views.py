@@ -94,7 +94,7 @@ def test_every_view_has_a_grain_and_says_it_on_line_1() -> None:
 
 
 def assert_grain(connector: Connector) -> dict[str, list[Row]]:
-    rows = {name: connector.rows(name) for name in GRAIN}
+    rows = connector.tables(*GRAIN)
     for name, key in GRAIN.items():
         keys = Counter(tuple(row[column] for column in key) for row in rows[name])
         assert [key for key, times in keys.items() if times > 1] == [], name
