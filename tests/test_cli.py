@@ -512,6 +512,17 @@ def test_check_says_that_the_clock_is_wrong(configured: Sandbox, capsys: pytest.
     assert "Set this machine's clock" in capsys.readouterr().out
 
 
+def test_check_tells_of_an_endpoint_that_is_forbidden_and_how_to_load_the_rest(
+    configured: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configured.faults = [Fault("403", "phone-numbers/release-requests")]
+    assert main(["check"]) == 1
+    numbers, requests_, _ = capsys.readouterr().out.splitlines()
+    assert numbers.startswith("ok    environment default: /phone-numbers: the token works")
+    assert requests_.startswith("FAIL  environment default: /phone-numbers/release-requests: GET /phone-numbers/")
+    assert requests_.endswith("To load the rest meanwhile: `talkover load --without release_requests`")
+
+
 def test_check_says_when_the_destination_does_not_answer(
     configured: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

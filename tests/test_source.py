@@ -13,6 +13,7 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from talkover import (
+    AuthenticationError,
     ConfigurationError,
     InvalidRow,
     LoadError,
@@ -248,6 +249,14 @@ def test_a_resource_left_out_of_a_later_load_stays_as_it_was(
     )
     (other,) = RESOURCES.keys() - {resource}
     assert after[other] != loads[other]
+
+
+def test_a_forbidden_endpoint_does_not_keep_the_rest_from_being_loaded(sandbox: Sandbox, connector: Connector) -> None:
+    sandbox.faults = [Fault("403", "phone-numbers/release-requests", times=99)]
+    with pytest.raises(AuthenticationError, match="`talkover load --without release_requests`$"):
+        connector.load()
+    connector.load(without="release_requests")
+    assert len(connector.rows("phone_numbers")) == 57
 
 
 # The guard.

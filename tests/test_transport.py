@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from talkover import ApiError, AuthenticationError, ConfigurationError, UnexpectedPayload
+from talkover.client import PHONE_NUMBERS, RELEASE_REQUESTS
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import Answer
 from talkover.sandbox.server import RateLimit, Request
@@ -41,11 +42,13 @@ PASSING = (
 )
 
 
-def get(sandbox: Sandbox, params: Mapping[str, Any] | None = None, **settings: Any) -> Any:
+def get(
+    sandbox: Sandbox, params: Mapping[str, Any] | None = None, *, endpoint: str = PHONE_NUMBERS, **settings: Any
+) -> Any:
     """What a transport of its own answers."""
     transport = Transport(sandbox.token, sandbox.base_url, **({"backoff": 0.01, "timeout": 1} | settings))
     with closing(transport):
-        return transport.get("phone-numbers", params or {})
+        return transport.get(endpoint, params or {})
 
 
 @pytest.mark.parametrize("kind", PASSING)
@@ -87,8 +90,55 @@ def test_a_429_that_stays_is_given_up_after_max_wait(sandbox: Sandbox) -> None:
     assert 1 <= time.monotonic() - started < 5
 
 
-def test_a_429_that_asks_for_too_long_ends_at_once_and_says_for_how_long(sandbox: Sandbox) -> None:
-    answer = Answer(429, {"message": "Slow down"}, {"Retry-After": "3600"})
+def rate_limited(**details: Any) -> dict[str, Any]:
+    """The documented 429 of a call that was to be made."""
+    return {"error": {"code": "RATE_LIMIT_EXCEEDED", "message": "Slow down", "details": details}}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rate_limited(retry_after=1),
+        rate_limited(retry_after="1.0"),
+        {"error": {"message": "Slow down", "retry_after": 1}},
+        {"message": "Slow down", "details": {"retry_after": 1}},
+        {"message": "Slow down", "code": "RATE_LIMIT_EXCEEDED", "retry_after": 1},
+    ],
+)
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "soon"}, {"X-RateLimit-Reset": "0"}], ids=str)
+def test_a_429_that_says_how_long_in_its_body_is_obeyed(headers: dict[str, str], body: Any, sandbox: Sandbox) -> None:
+    sandbox.faults = [Fault("answer", answer=Answer(429, body, headers))]
+    started = time.monotonic()
+    get(sandbox)
+    assert 1 <= time.monotonic() - started < 30
+    assert len(sandbox.seen) == 2
+
+
+def test_the_header_of_a_429_comes_before_its_body(sandbox: Sandbox) -> None:
+    sandbox.faults = [Fault("answer", answer=Answer(429, rate_limited(retry_after=60), {"Retry-After": "0"}))]
+    started = time.monotonic()
+    get(sandbox)
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("nonsense", [-5, "soon", True, None, [60], {"seconds": 60}, "NaN", "inf", 10**400], ids=str)
+def test_a_nonsensical_wait_in_a_body_is_ignored(nonsense: Any, sandbox: Sandbox) -> None:
+    sandbox.faults = [Fault("answer", answer=Answer(429, rate_limited(retry_after=nonsense)))]
+    started = time.monotonic()
+    get(sandbox)
+    assert time.monotonic() - started < 30
+    assert len(sandbox.seen) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(429, {"message": "Slow down"}, {"Retry-After": "3600"}),
+        Answer(429, rate_limited(retry_after=3600)),
+    ],
+    ids=["header", "body"],
+)
+def test_a_429_that_asks_for_too_long_ends_at_once_and_says_for_how_long(answer: Answer, sandbox: Sandbox) -> None:
     sandbox.faults = [Fault("answer", answer=answer, times=99)]
     with pytest.raises(ApiError, match="Slow down. It asks to wait 3600 s"):
         get(sandbox)
@@ -167,27 +217,133 @@ def test_an_answer_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch,
 # Messages.
 
 
+INVALID = {"message": "The given data was invalid.", "errors": {"type": ["Wrong.", "Bad."]}}
+SHAPES = {
+    "most endpoints": (401, {"success": False, "message": "Unauthorized"}, "Unauthorized"),
+    "introduction": (
+        401,
+        {"success": False, "error": {"code": "INVALID_API_KEY", "message": "Bad key", "details": {}}},
+        "INVALID_API_KEY; Bad key",
+    ),
+    "authentication page": (
+        401,
+        {"error": "TOKEN_EXPIRED", "message": "Expired", "status_code": 401},
+        "TOKEN_EXPIRED; Expired",
+    ),
+    "validation": (422, {"success": False, **INVALID}, "The given data was invalid.; type: Wrong. Bad."),
+    "validation without success": (422, INVALID, "The given data was invalid.; type: Wrong. Bad."),
+    "message alone": (401, {"message": "Missing Bearer Token"}, "Missing Bearer Token"),
+    "making a call": (
+        400,
+        {"error": {"code": "INVALID_NUMBER", "message": "No such number", "details": {}}},
+        "INVALID_NUMBER; No such number",
+    ),
+    "flat code": (
+        409,
+        {"success": False, "message": "Already pending", "code": "RELEASE_ALREADY_PENDING"},
+        "RELEASE_ALREADY_PENDING; Already pending",
+    ),
+    "campaign calls": (
+        409,
+        {"success": False, "message": "Already called", "existing_call": {"id": 7, "to": "+351912345678"}},
+        "Already called",
+    ),
+}
+"""The documented error bodies, by where they are documented, and what is to be said of each."""
+
+
+@pytest.mark.parametrize(("status", "answer", "said"), SHAPES.values(), ids=SHAPES)
+def test_code_and_message_of_each_documented_shape_are_said_once(
+    status: int, answer: Any, said: str, sandbox: Sandbox
+) -> None:
+    sandbox.faults = [Fault("answer", answer=Answer(status, answer))]
+    with pytest.raises((ApiError, AuthenticationError)) as refused:
+        get(sandbox)
+    sentence = str(refused.value)
+    assert sentence.startswith(f"GET /phone-numbers (environment 'default') answered {status}: {said}")
+    assert [sentence.count(part) for part in said.split("; ")] == [1] * len(said.split("; "))
+    assert "+351" not in sentence
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ({"success": False, "message": "Unauthorized"}, "Unauthorized"),
-        (
-            {"success": False, "error": {"code": "INVALID_API_KEY", "message": "Bad key", "details": {}}},
-            "INVALID_API_KEY; Bad key",
-        ),
-        ({"error": "TOKEN_EXPIRED", "message": "Expired", "status_code": 401}, "TOKEN_EXPIRED; Expired"),
-        (
-            {"success": False, "message": "The given data was invalid.", "errors": {"type": ["Wrong.", "Bad."]}},
-            "The given data was invalid.; type: Wrong. Bad.",
-        ),
+        ({"error": "Unauthorized", "message": "Unauthorized"}, "Unauthorized"),
+        ({"error": {"code": "GONE"}, "code": "GONE", "message": "Gone"}, "GONE; Gone"),
+        ({"code": 403, "message": "Forbidden"}, "Forbidden"),
         ({"message": "two\nlines\x00 and\tmore"}, "two lines and more"),
         ({"message": None}, None),
         (["x"], None),
         (None, None),
     ],
 )
-def test_the_servers_message_is_found_in_every_documented_shape(answer: Any, said: str | None) -> None:
+def test_the_servers_message_is_found_in_other_shapes_too(answer: Any, said: str | None) -> None:
     assert server_message(answer) == said
+
+
+FIREWALL = "<!DOCTYPE html><html><head><title>Attention Required! | Cloudflare</title></head><body>no</body></html>"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 407])
+@pytest.mark.parametrize(
+    ("body", "came"),
+    [
+        (FIREWALL, "an HTML page ('Attention Required! | Cloudflare')"),
+        ("error code: 1020\n", "text ('error code: 1020')"),
+        ("", "an empty body"),
+    ],
+    ids=["html", "text", "empty"],
+)
+def test_a_refusal_by_somebody_else_may_pass_and_is_not_blamed_on_the_token(
+    body: str, came: str, status: int, sandbox: Sandbox
+) -> None:
+    sandbox.faults = [Fault("answer", answer=Answer(status, body), times=99)]
+    with pytest.raises(ApiError) as refused:
+        get(sandbox, max_attempts=2)
+    assert str(refused.value) == (
+        f"GET /phone-numbers (environment 'default') answered {status}: {came}. That is not the API, but something on "
+        f"the way to 127.0.0.1:{sandbox.port} (a firewall, a proxy), or base_url is wrong"
+    )
+    assert len(sandbox.seen) == 2
+
+
+def test_rows_that_come_with_a_wrong_status_are_not_quoted(sandbox: Sandbox) -> None:
+    sandbox.faults = [Fault("answer", answer=Answer(201, {"data": [{"number": "+351912345678"}]}))]
+    with pytest.raises(ApiError, match="answered 201: Created$"):
+        get(sandbox)
+
+
+def test_a_firewall_that_lets_the_next_request_through_ends_no_load(sandbox: Sandbox, connector: Connector) -> None:
+    sandbox.faults = [Fault("answer", answer=Answer(403, FIREWALL))]
+    assert connector.load().resources["phone_numbers"] is not None
+
+
+@pytest.mark.parametrize("body", [SHAPES["most endpoints"][1], SHAPES["introduction"][1]])
+def test_the_apis_own_401_is_about_the_token(body: Any, sandbox: Sandbox) -> None:
+    sandbox.faults = [Fault("answer", answer=Answer(401, body))]
+    with pytest.raises(AuthenticationError, match="The token is wrong, expired or missing: each Talkover environment"):
+        get(sandbox)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "what", "resource"),
+    [(PHONE_NUMBERS, "phone numbers", "phone_numbers"), (RELEASE_REQUESTS, "release requests", "release_requests")],
+)
+@pytest.mark.parametrize(
+    ("status", "needs"),
+    [
+        (403, "No. The token is known, but may not read {}: give it that permission"),
+        (404, "No. Either base_url is wrong, or the API of this account has no {}"),
+    ],
+)
+def test_a_refusal_of_one_endpoint_says_what_it_needs_and_how_to_load_the_rest(
+    status: int, needs: str, endpoint: str, what: str, resource: str, sandbox: Sandbox
+) -> None:
+    sandbox.faults = [Fault("answer", answer=Answer(status, {"success": False, "message": "No."}))]
+    with pytest.raises((ApiError, AuthenticationError)) as refused:
+        get(sandbox, endpoint=endpoint)
+    assert f"answered {status}: {needs.format(what)}. To load the rest" in str(refused.value)
+    assert str(refused.value).endswith(f": `talkover load --without {resource}`")
 
 
 # The token.

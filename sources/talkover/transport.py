@@ -2,7 +2,8 @@
 
 Facts of the API that shape it: the token is a Bearer header; every answer names the rate limit in `X-RateLimit-Limit`,
 `-Remaining` and `-Reset` (the unit of the last is not documented: seconds and epoch are both understood); errors come
-in four body shapes; a PHP back end can print an HTML page with status 200.
+in nine body shapes, all of them JSON objects, so that a refusal of another kind is somebody else's; a PHP back end can
+print an HTML page with status 200.
 """
 
 from __future__ import annotations
@@ -200,18 +201,33 @@ class Transport:
             answer = json.loads(body)
         except (ValueError, RecursionError):
             answer = None
-        said = self.redact(server_message(answer) or _describe_page(body) or response.reason or "no message")
-        what = f"{self.where(endpoint)} answered {status}: {said}"
-        if status in (401, 403):
-            return AuthenticationError(f"{what}. {_ADVICE[status]}")
-        fields = answer.get("errors") if isinstance(answer, dict) else None
+        is_of_the_api = isinstance(answer, dict)
+        said = server_message(answer) or _describe_page(body)
+        if said is None and answer is None and status < 500:  # the text of a crash could hold data
+            said = f"text ({_one_line(body.decode('utf-8', 'replace'))!r})"
+        what = f"{self.where(endpoint)} answered {status}: {self.redact(said or response.reason or 'no message')}"
+        advice = self._advice(endpoint, status, is_of_the_api)
+        if advice:
+            what = f"{what.rstrip('.')}. {advice}"
+        if is_of_the_api and status in (401, 403):
+            return AuthenticationError(what)
+        fields = answer.get("errors") if is_of_the_api else None
         error = ApiError(what, status, fields if isinstance(fields, dict) else None)
-        if status in PASSING_STATUS or status >= 500:
-            wait = _asked_wait(response.headers) if status in (429, 503) else None
+        if status in PASSING_STATUS or status >= 500 or not is_of_the_api:
+            wait = _asked_wait(response.headers, answer) if status in (429, 503) else None
             if wait is not None and wait > self._max_wait:
                 return ApiError(f"{what}. It asks to wait {wait:.0f} s: run again after that", status)
             return _Passing(error, wait)
         return error
+
+    def _advice(self, endpoint: str, status: int, is_of_the_api: bool) -> str | None:
+        """What to do about a refusal; None where its own words are all there is to say."""
+        if not is_of_the_api:
+            is_known = status in PASSING_STATUS or status >= 500
+            return None if is_known else _NOT_THE_API.format(host=_asked_host(self._base_url))
+        name = endpoint.rpartition("/")[2]
+        resource, rows = name.replace("-", "_"), name.replace("-", " ")
+        return _ADVICE[status].format(resource=resource, rows=rows) if status in _ADVICE else None
 
     def redact(self, text: str) -> str:
         """`text` without the token, since a server may quote what it was sent; only then cut to a readable length."""
@@ -431,14 +447,16 @@ def checked_base_url(base_url: str) -> str:
 def server_message(answer: Any) -> str | None:
     """What the server said, from any of the documented error shapes, on one line; None where it said nothing.
 
-    `{"message"}`, `{"error": {"code", "message"}}`, `{"error": "CODE", "message"}` and `{"message", "errors": {…}}`.
+    `{"message"}`, `{"error": {"code", "message"}}`, `{"error": "CODE", "message"}`, `{"message", "code": "CODE"}` and
+    `{"message", "errors": {…}}`, each also with other fields beside it.
     """
     if not isinstance(answer, dict):
         return None
     error = answer.get("error")
-    nested = error if isinstance(error, dict) else {}
-    code = nested.get("code") or (error if isinstance(error, str) else None)
-    parts = [str(part) for part in (code, nested.get("message") or answer.get("message")) if part]
+    nested = error if isinstance(error, dict) else {"code": error}
+    codes = [code for code in (nested.get("code"), answer.get("code")) if isinstance(code, str)]
+    message = nested.get("message") or answer.get("message")
+    parts = list(dict.fromkeys(str(part) for part in (*codes, message) if part))
     errors = answer.get("errors")
     for name, texts in errors.items() if isinstance(errors, dict) else ():
         parts.append(f"{name}: {' '.join(map(str, texts)) if isinstance(texts, list) else texts}")
@@ -447,8 +465,13 @@ def server_message(answer: Any) -> str | None:
 
 _ADVICE = {
     401: "The token is wrong, expired or missing: each Talkover environment has its own",
-    403: "The token is known, but may not do this: give it the permission to read phone numbers",
+    403: "The token is known, but may not read {rows}: give it that permission. To load the rest meanwhile: "
+    "`talkover load --without {resource}`",
+    404: "Either base_url is wrong, or the API of this account has no {rows}. To load the rest: "
+    "`talkover load --without {resource}`",
 }
+"""What the API's own refusals want; those of a firewall say nothing of the token."""
+_NOT_THE_API = "That is not the API, but something on the way to {host} (a firewall, a proxy), or base_url is wrong"
 
 
 def _is_loopback(host: str) -> bool:
@@ -469,8 +492,8 @@ def _log_wait(state: RetryCallState) -> None:
     log.warning("%s; asking again in %.1f s", _fault(state), state.upcoming_sleep)
 
 
-def _asked_wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait by `Retry-After` (seconds or a date), else by `X-RateLimit-Reset` where nothing remains."""
+def _asked_wait(headers: Mapping[str, str], answer: Any) -> float | None:
+    """Seconds to wait by `Retry-After` (seconds or a date), else by the body, else by `X-RateLimit-Reset`."""
     retry_after = headers.get("Retry-After")
     if retry_after is not None:
         seconds = _number(retry_after)
@@ -480,8 +503,22 @@ def _asked_wait(headers: Mapping[str, str]) -> float | None:
             return max(parsedate_to_datetime(retry_after).timestamp() - _server_time(headers), 0)
         except ValueError:
             pass
+    told = _told_wait(answer)
+    if told is not None:
+        return told
     is_used_up = (_number(headers.get("X-RateLimit-Remaining")) or 0) <= 0
     return _seconds_until_reset(headers) if is_used_up else None
+
+
+def _told_wait(answer: Any) -> float | None:
+    """`retry_after` of a body, in seconds: documented in `error.details`, and looked for where a flat error has it."""
+    flat = answer if isinstance(answer, dict) else {}
+    nested = flat["error"] if isinstance(flat.get("error"), dict) else {}
+    for place in (nested.get("details"), nested, flat.get("details"), flat):
+        seconds = _number(str(place.get("retry_after"))) if isinstance(place, dict) else None
+        if seconds is not None and seconds >= 0:
+            return seconds
+    return None
 
 
 def _seconds_until_reset(headers: Mapping[str, str]) -> float | None:
