@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from talkover import ApiError, AuthenticationError, IncompleteListing, InvalidRow, SuspiciousRemoval, UnexpectedPayload
 from talkover import client as client_module
-from talkover.client import MAX_EMPTY_PAGES, READINGS, Listing, TalkoverClient
+from talkover.client import MAX_EMPTY_PAGES, PHONE_NUMBERS, READINGS, RELEASE_REQUESTS
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import Answer
-from talkover.transport import Transport
 
 from .conftest import TODAY, Connector, Row
+from .listings import client, fetch, ids, read_ids
 from .test_source import first
 
 pytestmark = pytest.mark.duckdb  # the destination does not matter here
@@ -28,12 +27,11 @@ pytestmark = pytest.mark.duckdb  # the destination does not matter here
 def test_every_row_arrives_under_each_reading_of_pagination(size: int, pagination: Any) -> None:
     account = Account(size=size, founded=TODAY)
     with Sandbox(account, pagination=pagination) as sandbox:
-        connector = Connector(sandbox)
-        summary = connector.load()
-    assert set(connector.by_id()) == set(account.numbers)
-    assert set(connector.by_id("release_requests")) == set(account.requests)
-    assert summary.resources["phone_numbers"].listed == size
-    assert summary.resources["phone_numbers"].complete
+        numbers, requests = fetch(sandbox), fetch(sandbox, RELEASE_REQUESTS)
+    assert [row.id for row in numbers.rows] == list(account.numbers)
+    assert [row.id for row in requests.rows] == list(account.requests)
+    assert numbers.complete
+    assert requests.complete
 
 
 def test_a_request_that_comes_twice_is_one_row_whatever_else_it_says(sandbox: Sandbox, account: Account) -> None:
@@ -50,49 +48,29 @@ def test_a_request_that_comes_twice_is_one_row_whatever_else_it_says(sandbox: Sa
 def test_a_server_that_caps_the_page_size_loses_nothing() -> None:
     account = Account(size=130, founded=TODAY)
     with Sandbox(account, largest_page=20, caps_pages=True) as sandbox:
-        connector = Connector(sandbox)
-        connector.load()
-        assert len(sandbox.seen) == 7 + 1
-    assert set(connector.by_id()) == set(account.numbers)
+        assert ids(fetch(sandbox)) == set(account.numbers)
+        assert len(sandbox.seen) == 7
 
 
 def test_a_server_that_refuses_the_page_size_is_asked_for_its_own() -> None:
     account = Account(size=45, founded=TODAY)
     with Sandbox(account, largest_page=50) as sandbox:
-        connector = Connector(sandbox)
-        connector.load()
+        connection = client(sandbox)
+        assert ids(connection.fetch(PHONE_NUMBERS, read_ids)) == set(account.numbers)
+        assert ids(connection.fetch(RELEASE_REQUESTS, read_ids)) == set(account.requests)
         sizes = [request.query.get("per_page") for request in sandbox.seen]
     assert sizes == ["100", None, None, None, None]  # refused once, then three pages and the requests
-    assert set(connector.by_id()) == set(account.numbers)
 
 
 def test_pages_after_the_first_are_fetched_side_by_side_and_as_few_as_can_be() -> None:
     account = Account(size=1000, founded=TODAY)
     with Sandbox(account, latency=0.05) as sandbox:
-        connector = Connector(sandbox)
-        account.requests.clear()
-        connector.load(max_concurrent_requests=4)
-        assert len(sandbox.seen) == 10 + 1
+        assert ids(fetch(sandbox, side_by_side=4)) == set(account.numbers)
+        assert len(sandbox.seen) == 10
         assert sandbox.most_at_once == 4
-    assert len(connector.rows("phone_numbers")) == 1000
 
 
 # What an answer says of other pages. Here without a load: what the client lists of a server's answers.
-
-
-@dataclass(frozen=True)
-class Number:
-    id: str
-
-
-def read_ids(rows: Sequence[Row]) -> list[Number]:
-    return [Number(str(row["id"])) for row in rows]
-
-
-def fetch(sandbox: Sandbox, per_page: int = 100, **arguments: Any) -> Listing[Number]:
-    transport = Transport(sandbox.token, sandbox.base_url, max_attempts=1)
-    client = TalkoverClient(transport, per_page=per_page, max_concurrent_requests=1, reading_pause=0)
-    return client.fetch("phone-numbers", read_ids, **arguments)
 
 
 class Told:

@@ -21,6 +21,7 @@ from talkover.sandbox.server import RateLimit, Request
 from talkover.transport import Transport, server_message
 
 from .conftest import TODAY, Connector
+from .listings import client, fetch, ids, read_ids
 
 pytestmark = pytest.mark.duckdb  # the destination does not matter here
 
@@ -53,15 +54,10 @@ def get(
 
 @pytest.mark.parametrize("kind", PASSING)
 @pytest.mark.parametrize("page", [1, 3])
-def test_a_fault_that_passes_is_waited_out(
-    kind: str, page: int, monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, connector: Connector
-) -> None:
-    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "1")
+def test_a_fault_that_passes_is_waited_out(kind: str, page: int, sandbox: Sandbox, account: Account) -> None:
     sandbox.faults = [Fault(kind, "phone-numbers", page)]
-    summary = connector.load(per_page=20)
-    assert summary.resources["phone_numbers"].listed == 57
-    assert summary.requests == 3 + 1 + 1
-    assert len(connector.rows("phone_numbers")) == 57
+    assert ids(fetch(sandbox, per_page=20, timeout=1, max_attempts=5)) == set(account.numbers)
+    assert len(sandbox.seen) == 3 + 1
 
 
 @pytest.mark.parametrize(
@@ -146,22 +142,19 @@ def test_a_429_that_asks_for_too_long_ends_at_once_and_says_for_how_long(answer:
 
 
 @pytest.mark.parametrize("kind", ["400", "401", "401-expired", "403", "404", "success-false", "no-data", "null-data"])
-def test_what_does_not_pass_is_asked_once(kind: str, connector: Connector) -> None:
-    connector.sandbox.faults = [Fault(kind, times=99)]
+def test_what_does_not_pass_is_asked_once(kind: str, sandbox: Sandbox) -> None:
+    sandbox.faults = [Fault(kind, times=99)]
     with pytest.raises((ApiError, AuthenticationError, UnexpectedPayload)):
-        connector.load()
-    assert len(connector.sandbox.seen) == 1
+        fetch(sandbox, max_attempts=5)
+    assert len(sandbox.seen) == 1
 
 
 @pytest.mark.parametrize("reset_as", ["seconds", "epoch", "none"])
 def test_a_small_rate_limit_is_survived_without_losing_a_row(reset_as: Any) -> None:
     account = Account(size=230, founded=TODAY)
     with Sandbox(account, rate_limit=RateLimit(3, 1.0, reset_as)) as sandbox:
-        connector = Connector(sandbox)
-        summary = connector.load(per_page=20)
-    assert set(connector.by_id()) == set(account.numbers)
-    needed = -(-230 // 20) + -(-len(account.requests) // 20)
-    assert summary.requests == needed or reset_as == "none", "the headers tell enough never to be refused"
+        assert ids(fetch(sandbox, per_page=20, side_by_side=4, max_attempts=5)) == set(account.numbers)
+    assert len(sandbox.seen) == -(-230 // 20) or reset_as == "none", "the headers tell enough never to be refused"
 
 
 def test_a_rate_limit_that_only_refuses_is_survived() -> None:
@@ -173,9 +166,7 @@ def test_a_rate_limit_that_only_refuses_is_survived() -> None:
             return allowed, {}, left
 
     with Sandbox(account, rate_limit=Refusing(3, 1.0)) as sandbox:
-        connector = Connector(sandbox)
-        connector.load(per_page=20)
-    assert set(connector.by_id()) == set(account.numbers)
+        assert ids(fetch(sandbox, per_page=20, side_by_side=4, max_attempts=5)) == set(account.numbers)
 
 
 def test_a_failure_on_one_page_ends_the_waits_of_the_others() -> None:
@@ -188,7 +179,7 @@ def test_a_failure_on_one_page_ends_the_waits_of_the_others() -> None:
         ]
         started = time.monotonic()
         with pytest.raises(AuthenticationError):
-            Connector(sandbox).load(per_page=20)
+            fetch(sandbox, per_page=20, side_by_side=4, max_attempts=5)
     assert time.monotonic() - started < 20
 
 
@@ -455,11 +446,10 @@ def test_a_token_that_a_message_is_cut_in_does_not_show_a_part(before: int, sand
 
 def test_a_page_that_hangs_does_not_hold_up_the_error_of_another() -> None:
     with Sandbox(Account(size=250), faults=[Fault("hang", page=2), Fault("401", page=3)]) as sandbox:
-        connector = Connector(sandbox)
         started = time.monotonic()
         with pytest.raises(AuthenticationError):
-            connector.load()
-        assert time.monotonic() - started < 4, "the time-out of these tests is 5 s"
+            fetch(sandbox, side_by_side=4)
+        assert time.monotonic() - started < 4, "the time-out is 5 s"
 
 
 def test_only_gets_to_the_two_endpoints_are_sent(connector: Connector) -> None:
@@ -493,7 +483,7 @@ def test_the_first_answer_of_a_new_window_counts() -> None:
 
         sandbox.answer = answer  # type: ignore[method-assign]
         started = time.monotonic()
-        assert Connector(sandbox).load(per_page=20, max_concurrent_requests=2).resources["phone_numbers"].listed == 80
+        assert fetch(sandbox, per_page=20, side_by_side=2).distinct == 80
     assert time.monotonic() - started < 20, "the new window lasts a minute"
 
 
@@ -506,8 +496,10 @@ def test_the_pace_stays_within_what_the_headers_allow(monkeypatch: pytest.Monkey
         sandbox.answer = lambda request: (answer := plain(request), answers.append(answer[0].status))[0]  # type: ignore[method-assign]
         monkeypatch.setattr("talkover.transport.MINUTE", limit.seconds)
         started = time.monotonic()
-        summary = Connector(sandbox).load(per_page=20, max_concurrent_requests=8)
+        connection = client(sandbox, per_page=20, side_by_side=8)
+        connection.fetch(PHONE_NUMBERS, read_ids)
         seconds = time.monotonic() - started
+        pace = connection.transport.pace
     assert set(answers) == {200}
     assert len(answers) <= limit.requests * (seconds / limit.seconds + 1)
-    assert limit.requests <= summary.requests_a_minute <= 2 * limit.requests < summary.requests, "two windows meet"
+    assert limit.requests <= pace.most_a_minute <= 2 * limit.requests < pace.requests, "two windows meet"
