@@ -141,7 +141,10 @@ def test_weeks_of_the_demo_are_loaded_one_by_one(workspace: Path, capsys: pytest
     [
         ("SOURCES__TALKOVER__PER_PAGE", "abc", "`per_page` cannot be coerced"),
         ("SOURCES__TALKOVER__ENVIRONMENTS", '{"a": 5}', "token of 'a' is no text"),
+        ("SOURCES__TALKOVER__ENVIRONMENTS", '{"": "talq_x"}', "'' cannot be the name of an environment"),
+        ("SOURCES__TALKOVER__ENVIRONMENT_KEY", " ", "' ' cannot be the name of an environment"),
         ("SOURCES__TALKOVER__BASE_URL", "http://[bad", "is no https address"),
+        ("PIPELINES__DATASET_NAME", " ", "' ' is no name of a dataset"),
     ],
 )
 def test_a_setting_that_cannot_work_exits_2_with_one_line(
@@ -158,14 +161,6 @@ def test_a_setting_that_cannot_work_exits_2_with_one_line(
     err = capsys.readouterr().err
     assert says in err
     assert err.count("\n") == 1
-
-
-def test_a_broken_secrets_file_exits_2(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (workspace / ".dlt").mkdir()
-    (workspace / ".dlt/secrets.toml").write_text("[sources.talkover\napi_token = ")
-    assert main(["load"]) == 2
-    assert "secrets.toml" in capsys.readouterr().err
-    (workspace / ".dlt/secrets.toml").unlink()  # dlt reads it again after the test
 
 
 def test_the_demo_is_the_same_whenever_it_is_loaded(workspace: Path) -> None:

@@ -31,10 +31,9 @@ class _Row:
 
 def check_account(destination: Any = None, dataset: str | None = None) -> Iterator[Finding]:
     """A finding for each environment and endpoint, and one for the destination. Raises ConfigurationError."""
-    with defaults:
-        with plain_errors():
-            pipeline = open_pipeline(destination, dataset)
-            clients = configured_clients()
+    with plain_errors(), defaults:
+        pipeline = open_pipeline(destination, dataset)
+        clients = configured_clients()
         for key, client in clients.items():
             for endpoint, rows in ((PHONE_NUMBERS, "numbers"), (RELEASE_REQUESTS, "requests")):
                 yield _try_token(f"environment {key}: /{endpoint}", client, endpoint, rows)

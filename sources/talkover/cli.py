@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .errors import ConfigurationError, TalkoverError, ViewError
+from .instants import read_instant
 
 if TYPE_CHECKING:
     from .load import Summary
@@ -267,15 +268,10 @@ def _sandbox(options: argparse.Namespace) -> int:
 
 
 def _instant(text: str) -> datetime:
-    """An ISO 8601 date or instant, UTC unless it says otherwise."""
     try:
-        instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 date or instant") from None
-    try:
-        return instant.astimezone(timezone.utc) if instant.tzinfo else instant.replace(tzinfo=timezone.utc)
-    except OverflowError:
-        raise argparse.ArgumentTypeError(f"{text!r} is out of range") from None
+        return read_instant(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _count(text: str) -> int:
