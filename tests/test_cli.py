@@ -57,6 +57,20 @@ def test_load_prints_a_table_and_exits_0(configured: Sandbox) -> None:
     assert lines[-1].startswith(f"{Path.cwd()}/talkover_pipeline.duckdb, dataset talkover: 2 requests, ")
 
 
+def test_money_is_shown_in_the_digits_of_its_currency(
+    configured: Sandbox, account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.numbers = dict(list(account.numbers.items())[:5])
+    for row, currency, cost in zip(
+        account.numbers.values(), ["KWD"] * 3 + ["JPY"] * 2, [1.125] * 3 + [55] * 2, strict=True
+    ):
+        row |= {"currency": currency, "monthly_renewal_cost": cost}
+    assert main(["load"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["default", "JPY", "2", "110"] in lines
+    assert ["default", "KWD", "3", "3.375"] in lines
+
+
 def test_json_is_one_object_on_the_last_line_with_the_same_figures(configured: Sandbox, account: Account) -> None:
     configured.faults = [Fault("500")]
     done = run("load", "--json")

@@ -17,8 +17,8 @@ import pandas as pd
 
 from .errors import ConfigurationError
 from .load import PIPELINE
+from .money import money
 from .read import NOT_TOLD, read_view
-from .wording import money
 
 MONTHS = 12
 CAPABILITIES = ("fax", "mms", "sms", "voice", "whatsapp")
@@ -258,6 +258,7 @@ def cost_of_capabilities(numbers: pd.DataFrame, least: int = 2) -> pd.DataFrame:
                 rows.append(
                     {
                         "group": group,
+                        "currency": members["currency"].iloc[0],
                         "label": f"{capability}, {country}",
                         "numbers_with": len(with_it),
                         "numbers_without": len(without),
@@ -265,7 +266,7 @@ def cost_of_capabilities(numbers: pd.DataFrame, least: int = 2) -> pd.DataFrame:
                         "mean_without": float(total(without) / len(without)),
                     }
                 )
-    columns = ["group", "label", "numbers_with", "numbers_without", "mean_with", "mean_without"]
+    columns = ["group", "currency", "label", "numbers_with", "numbers_without", "mean_with", "mean_without"]
     return pd.DataFrame(rows, columns=columns).sort_values("numbers_with", ascending=False, ignore_index=True)
 
 

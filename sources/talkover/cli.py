@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from . import __version__
 from .errors import ConfigurationError, TalkoverError, ViewError
 from .instants import read_instant
+from .text import visible
 
 if TYPE_CHECKING:
     from .load import Summary
@@ -35,12 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")  # dlt starts it when it is first imported
     if options.debug:
         os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO")
-    logging.basicConfig(level=logging.DEBUG if options.debug else logging.WARNING, format="talkover: %(message)s")
+    log = logging.StreamHandler()
+    log.setFormatter(_OneLine("talkover: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if options.debug else logging.WARNING, handlers=[log])
     try:
         return int(options.run(options))
     except TalkoverError as error:
         if options.debug:
-            traceback.print_exc()
+            _print_traceback()
         print(f"talkover: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:  # `talkover … | head` has read enough
@@ -48,14 +51,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:  # the last line of defence: one line for the log of a schedule
         if options.debug:
-            raise
-        print(
-            f"talkover: {type(error).__name__}: {error}. This is a bug: please report it, with --debug", file=sys.stderr
-        )
+            _print_traceback()
+        says = f"{type(error).__name__}: {error}. This is a bug: please report it, with --debug"
+        print(visible(f"talkover: {says}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("talkover: interrupted; the next run starts from what the destination holds", file=sys.stderr)
         return 130
+
+
+def _print_traceback() -> None:
+    print("\n".join(map(visible, traceback.format_exc().splitlines())), file=sys.stderr)
+
+
+class _OneLine(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
+        return visible(super().formatMessage(record))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -227,7 +238,7 @@ def _check(options: argparse.Namespace) -> int:
 
     is_good = True
     for finding in check_account(options.destination, options.dataset):
-        print(f"{'ok  ' if finding.is_good else 'FAIL'}  {finding.what}: {finding.says}")
+        print(visible(f"{'ok  ' if finding.is_good else 'FAIL'}  {finding.what}: {finding.says}"))
         is_good &= finding.is_good
     return 0 if is_good else 1
 
@@ -300,6 +311,8 @@ def _line(summary: Summary) -> str:
 
 
 def _table(summary: Summary) -> str:
+    from .money import digits
+
     figures = ("listed", "added", "changed", "removed", "unchanged")
     lines = [f"{'':<24}" + "".join(f"{figure:>11}" for figure in figures)]
     for resource, counts in summary.resources.items():
@@ -307,10 +320,9 @@ def _table(summary: Summary) -> str:
         lines.append(f"{resource:<24}" + "".join(f"{getattr(counts, figure):>11,}" for figure in figures) + partly)
     lines += ["", f"{'a month':<24}{'numbers':>11}{'cost':>16}"]
     for rate in summary.run_rate:
-        group = f"{rate.environment_key} {rate.currency or '(no currency)'}"
-        cost = "not told" if rate.monthly_cost is None else f"{rate.monthly_cost:,.2f}"
-        lines.append(f"{group:<24}{rate.numbers:>11,}{cost:>16}")
-    where = f"{summary.destination}, dataset {summary.dataset}"
+        group = visible(f"{rate.environment_key} {rate.currency or '(no currency)'}")
+        lines.append(f"{group:<24}{rate.numbers:>11,}{digits(rate.monthly_cost, rate.currency):>16}")
+    where = visible(f"{summary.destination}, dataset {summary.dataset}")
     pace = f"{summary.requests} requests, at most {summary.requests_a_minute} a minute, {summary.seconds} s"
     return "\n".join([*lines, "", *summary.notes, f"{where}: {pace}"])
 

@@ -18,14 +18,15 @@ from typing import Any
 import nbformat
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markdown_it import MarkdownIt
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 from . import __version__
 from .analysis import Account, total
 from .errors import ReportError
-from .wording import Table, count, listed, money
+from .money import money
+from .text import visible
+from .wording import MARKDOWN, Table, count, listed
 
 NOTEBOOKS = ("monthly_cost", "capability_mix", "release_requests")
 HOW_TO = "how-to"
@@ -121,8 +122,7 @@ def to_section(notebook: Any, name: str) -> Section:
 
 def _markdown(text: str, name: str, section: Section) -> str:
     """As HTML, each heading one level lower than in the notebook, and in the contents."""
-    reader = MarkdownIt("commonmark", {"html": False})
-    tokens = reader.parse(text)
+    tokens = MARKDOWN.parse(text)
     for place, token in enumerate(tokens):
         if token.type in ("heading_open", "heading_close"):
             level = int(token.tag[1]) + 1
@@ -131,7 +131,7 @@ def _markdown(text: str, name: str, section: Section) -> str:
                 id = f"{name}-{len(section.contents)}"
                 token.attrSet("id", id)
                 section.contents.append((id, tokens[place + 1].content, level))
-    return str(reader.renderer.render(tokens, reader.options, {}))
+    return str(MARKDOWN.renderer.render(tokens, MARKDOWN.options, {}))
 
 
 def _front(account: Account) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _front(account: Account) -> dict[str, Any]:
     months = account.months
     findings = account.view("findings")
     return {
-        "environments": listed(account.environments),
+        "environments": visible(listed(account.environments)),
         "months": f"{months[0]:%B %Y} to {months[-1]:%B %Y}" if months else "no month yet",
         "listed_at": "never" if pd.isna(oldest) else f"{oldest.day} {oldest:%B %Y, %H:%M} UTC",
         "age": ("today" if not ages.max() else f"{count(int(ages.max()), 'day')} ago") if len(ages) else "never",
