@@ -71,6 +71,20 @@ def test_money_is_shown_in_the_digits_of_its_currency(
     assert ["default", "KWD", "3", "3.375"] in lines
 
 
+def test_a_service_that_has_no_streams_loads(configured: Sandbox, connector: Connector) -> None:
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "talkover", "load"]
+    assert subprocess.run(command, check=False).returncode == 0
+    assert len(connector.rows("phone_numbers")) == 57
+
+
+def test_output_that_cannot_be_written_is_one_line(configured: Sandbox) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "talkover", "load"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "talkover: No space left on device\n")
+
+
 def test_json_is_one_object_on_the_last_line_with_the_same_figures(configured: Sandbox, account: Account) -> None:
     configured.faults = [Fault("500")]
     done = run("load", "--json")

@@ -41,7 +41,7 @@ class Account:
     _frames: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        if self.since is not None and not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", str(self.since)):
+        if self.since is not None and not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", str(self.since)):
             raise ConfigurationError(f"since={self.since!r} is no month: write it as 2026-01")
         there = self._there  # read at once, so that an account without data says so here
         if self.environment is not None and self.environment not in there:
@@ -85,7 +85,7 @@ class Account:
         there = sorted(self.view("monthly_cost")["month"].unique())
         if self.since is None:
             return there[-MONTHS:]
-        chosen = [month for month in there if month >= pd.Timestamp(self.since)]
+        chosen = [month for month in there if f"{month:%Y-%m}" >= self.since]
         if there and not chosen:
             raise ConfigurationError(f"since={self.since!r} is after the last month, {there[-1]:%Y-%m}")
         return chosen

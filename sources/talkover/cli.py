@@ -29,6 +29,7 @@ DEMO_SIZE = 60
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 done, 2 wrong usage or configuration, 1 anything else."""
+    _open_closed_streams()
     options = _parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -40,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log.setFormatter(_OneLine("talkover: %(message)s"))
     logging.basicConfig(level=logging.DEBUG if options.debug else logging.WARNING, handlers=[log])
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()
     except TalkoverError as error:
         if options.debug:
             _print_traceback()
@@ -52,12 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # the last line of defence: one line for the log of a schedule
         if options.debug:
             _print_traceback()
-        says = f"{type(error).__name__}: {error}. This is a bug: please report it, with --debug"
+        if isinstance(error, OSError):  # a full disk, a folder that may not be written to
+            says = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+        else:
+            says = f"{type(error).__name__}: {error}. This is a bug: please report it, with --debug"
         print(visible(f"talkover: {says}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("talkover: interrupted; the next run starts from what the destination holds", file=sys.stderr)
         return 130
+    return code
 
 
 def _print_traceback() -> None:
@@ -67,6 +73,15 @@ def _print_traceback() -> None:
 class _OneLine(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
         return visible(super().formatMessage(record))
+
+
+def _open_closed_streams() -> None:
+    """A service may be started without them: the next file or socket would get the number of one, and be written to."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode)  # noqa: SIM115  until the process ends
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -194,7 +209,7 @@ def _report(options: argparse.Namespace) -> int:
     """Run the notebooks on what was loaded, and write them as one HTML file that needs no network."""
     try:
         from .analysis import Account
-        from .report import write_report
+        from .report import refuse_unwritable, write_report
     except ImportError as error:
         raise ConfigurationError(
             f"{error.name} is missing. Run, in the project's folder: pip install '.[notebooks]'"
@@ -202,6 +217,7 @@ def _report(options: argparse.Namespace) -> int:
     from .load import DEMO_PIPELINE, PIPELINE
     from .progress import show
 
+    refuse_unwritable(options.out)
     account = Account(
         environment=options.environment,
         since=options.since,
@@ -220,7 +236,7 @@ def _report(options: argparse.Namespace) -> int:
 
 def _views(options: argparse.Namespace) -> int:
     """Create the views again without loading, or print them."""
-    if options.print:
+    if options.print is not None:
         from .views import view_names, view_sql
 
         print(";\n\n".join(view_sql(name, options.print) for name in view_names()), end=";\n")
