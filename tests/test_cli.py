@@ -59,6 +59,34 @@ def test_load_prints_a_table_and_exits_0(configured: Sandbox) -> None:
     assert lines[-1].startswith(f"{Path.cwd()}/talkover_pipeline.duckdb, dataset talkover: 2 requests, ")
 
 
+def test_money_is_shown_in_the_digits_of_its_currency(
+    configured: Sandbox, account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account.numbers = dict(list(account.numbers.items())[:5])
+    for row, currency, cost in zip(
+        account.numbers.values(), ["KWD"] * 3 + ["JPY"] * 2, [1.125] * 3 + [55] * 2, strict=True
+    ):
+        row |= {"currency": currency, "monthly_renewal_cost": cost}
+    assert main(["load"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["default", "JPY", "2", "110"] in lines
+    assert ["default", "KWD", "3", "3.375"] in lines
+
+
+def test_a_service_that_has_no_streams_loads(configured: Sandbox, connector: Connector) -> None:
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "talkover", "load"]
+    assert subprocess.run(command, check=False).returncode == 0
+    assert len(connector.rows("phone_numbers")) == 57
+
+
+def test_output_that_cannot_be_written_is_one_line(configured: Sandbox) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "talkover", "load"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "talkover: No space left on device\n")
+
+
 def test_json_is_one_object_on_the_last_line_with_the_same_figures(configured: Sandbox, account: Account) -> None:
     configured.faults = [Fault("500")]
     done = run("load", "--json")
@@ -143,7 +171,10 @@ def test_weeks_of_the_demo_are_loaded_one_by_one(workspace: Path, capsys: pytest
     [
         ("SOURCES__TALKOVER__PER_PAGE", "abc", "`per_page` cannot be coerced"),
         ("SOURCES__TALKOVER__ENVIRONMENTS", '{"a": 5}', "token of 'a' is no text"),
+        ("SOURCES__TALKOVER__ENVIRONMENTS", '{"": "talq_x"}', "'' cannot be the name of an environment"),
+        ("SOURCES__TALKOVER__ENVIRONMENT_KEY", " ", "' ' cannot be the name of an environment"),
         ("SOURCES__TALKOVER__BASE_URL", "http://[bad", "is no https address"),
+        ("PIPELINES__DATASET_NAME", " ", "' ' is no name of a dataset"),
     ],
 )
 def test_a_setting_that_cannot_work_exits_2_with_one_line(
@@ -160,14 +191,6 @@ def test_a_setting_that_cannot_work_exits_2_with_one_line(
     err = capsys.readouterr().err
     assert says in err
     assert err.count("\n") == 1
-
-
-def test_a_broken_secrets_file_exits_2(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (workspace / ".dlt").mkdir()
-    (workspace / ".dlt/secrets.toml").write_text("[sources.talkover\napi_token = ")
-    assert main(["load"]) == 2
-    assert "secrets.toml" in capsys.readouterr().err
-    (workspace / ".dlt/secrets.toml").unlink()  # dlt reads it again after the test
 
 
 def test_the_demo_is_the_same_whenever_it_is_loaded(workspace: Path) -> None:

@@ -93,6 +93,23 @@ def test_headlines_are_those_of_the_views(connector: Connector, account: Account
     assert all(cost in text for cost in at_stake)
 
 
+def test_money_is_written_in_the_digits_of_its_currency(sandbox: Sandbox, account: Account) -> None:
+    for place, id in enumerate(list(account.numbers)):
+        account.numbers[id] |= (
+            {"currency": "KWD", "monthly_renewal_cost": "1.125"} if place < 3 else {"currency": "JPY"}
+        )
+        account.numbers[id] |= {"monthly_renewal_cost": 55} if place > 2 else {}
+        if place > 4:
+            del account.numbers[id]
+    Connector(sandbox).load()
+    notebook = execute(FOLDER / "monthly_cost.ipynb", Analysed())
+    assert bold(said(notebook))[1:] == ["3.375 KWD", "110 JPY"]
+    everything = json.dumps(notebook)
+    assert "3.375 now" in everything
+    assert "110 now" in everything
+    assert re.search(r"\d\.\d\d (KWD|JPY)|110\.0", everything) is None
+
+
 def load(*accounts: Account, **arguments: Any) -> None:
     """Loads each account into an environment of its own."""
     tokens = {f"talq_{n}": account for n, account in enumerate(accounts)}

@@ -6,8 +6,11 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import sync_playwright
 
-from talkover import __version__
+from talkover import ReportError, __version__
+from talkover.analysis import Account
 from talkover.cli import main
+from talkover.report import execute
 
 from .conftest import CHROMIUM
 from .test_cli import read_to_the_end
@@ -80,12 +85,45 @@ def test_whoever_may_read_other_new_files_may_read_it(report: Path) -> None:
     assert report.stat().st_mode == other.stat().st_mode
 
 
-def test_a_wrong_argument_exits_2_and_writes_nothing(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--since", "soon"], "since='soon' is no month: write it as 2026-01"),
+        (["--since", "٢٠٢٦-01"], "since='٢٠٢٦-01' is no month: write it as 2026-01"),
+        (["--since", "2069-02"], "since='2069-02' is after the last month, "),
+        (["--environment", "nowhere"], "environment 'nowhere' was never loaded. There are demo"),
+    ],
+)
+def test_a_wrong_argument_exits_2_before_a_notebook_runs(
+    arguments: list[str], says: str, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["load", "--demo"]) == 0
-    for arguments in (["--since", "soon"], ["--environment", "nowhere"]):
-        assert main(["report", "--demo", *arguments]) == 2
-    assert "is no month" in capsys.readouterr().err
+    assert main(["report", "--demo", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"talkover: {says}")
+    assert err.count("\n") == 1
     assert not (workspace / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "says"),
+    [
+        (".", "it is a folder: name a file in it"),
+        ("", "it is a folder: name a file in it"),
+        ("pipe", "it is no file"),
+        ("nowhere/report.html", "there is no folder nowhere"),
+        ("x" * 300, "File name too long"),
+    ],
+)
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_read(
+    out: str, says: str, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a pipe or a device only the name would be left, and a file behind it."""
+    os.mkfifo("pipe")
+    assert main(["report", "--out", out]) == 2
+    err = capsys.readouterr().err
+    assert err == f"talkover: cannot write {out or '.'}: {says}\n"
+    assert (workspace / "pipe").is_fifo()
 
 
 def test_nothing_loaded_is_one_line(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,6 +133,24 @@ def test_nothing_loaded_is_one_line(workspace: Path, capsys: pytest.CaptureFixtu
     assert "run `talkover load` first" in err
 
 
+def notebook_of(code: str) -> Path:
+    """A notebook of one cell, in the working folder."""
+    cells = [
+        {
+            "cell_type": "code",
+            "id": id,
+            "metadata": {"tags": tags},
+            "source": source,
+            "outputs": [],
+            "execution_count": None,
+        }
+        for id, tags, source in (("a", ["parameters"], ""), ("b", [], code))
+    ]
+    path = Path("one.ipynb")
+    path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    return path
+
+
 def test_a_notebook_that_fails_leaves_the_earlier_report(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,14 +158,7 @@ def test_a_notebook_that_fails_leaves_the_earlier_report(
     assert main(["load", "--demo"]) == 0
     broken = workspace / "notebooks"
     broken.mkdir()
-    cells = [
-        {"cell_type": "code", "id": "a", "metadata": {"tags": ["parameters"]}, "source": "", "outputs": []},
-        {"cell_type": "code", "id": "b", "metadata": {}, "source": "1 / 0", "outputs": []},
-    ]
-    for cell in cells:
-        cell["execution_count"] = None
-    document: dict[str, Any] = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-    (broken / "monthly_cost.ipynb").write_text(json.dumps(document))
+    notebook_of("1 / 0").rename(broken / "monthly_cost.ipynb")
     monkeypatch.setattr("talkover.report.notebooks_folder", lambda: broken)
     assert main(["report", "--demo"]) == 1
     assert "notebook monthly_cost: ZeroDivisionError: division by zero" in capsys.readouterr().err
@@ -117,11 +166,70 @@ def test_a_notebook_that_fails_leaves_the_earlier_report(
     assert [path.name for path in workspace.iterdir() if "html" in path.name] == ["report.html"]
 
 
-@pytest.mark.slow
-def test_a_folder_that_is_not_there_is_one_line(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def printed(code: str) -> str:
+    """What `code` prints in a notebook of the report."""
+    notebook = execute(notebook_of(code), Account(pipeline_name="talkover_demo"))
+    return "".join(output["text"] for output in notebook.cells[-1].outputs)
+
+
+def test_the_interpreter_is_the_one_that_runs_talkover(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever Jupyter and IPython have been told to run."""
     assert main(["load", "--demo"]) == 0
-    assert main(["report", "--demo", "--out", "nowhere/report.html"]) == 1
-    assert "cannot write nowhere/report.html: No such file or directory" in capsys.readouterr().err
+    kernel = workspace / "jupyter/kernels/python3"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel.json").write_text('{"argv": ["/bin/false"], "display_name": "Mine", "language": "python"}')
+    startup = workspace / "ipython/profile_default/startup"
+    startup.mkdir(parents=True)
+    for file in (startup / "00.py", startup.parent / "ipython_kernel_config.py", workspace / "mine.py"):
+        file.write_text(f"open({str(workspace / 'ran')!r}, 'a')")
+    monkeypatch.setenv("JUPYTER_PATH", str(workspace / "jupyter"))
+    monkeypatch.setenv("JUPYTER_DEFAULT_PROVISIONER_NAME", "nobody")
+    monkeypatch.setenv("IPYTHONDIR", str(workspace / "ipython"))
+    monkeypatch.setenv("PYTHONSTARTUP", str(workspace / "mine.py"))
+    assert printed("import sys; print(sys.executable)") == f"{sys.executable}\n"
+    assert not (workspace / "ran").exists()
+
+
+def test_no_file_of_the_working_folder_is_imported(workspace: Path) -> None:
+    assert main(["load", "--demo"]) == 0
+    names = {
+        "duckdb",
+        "pandas",
+        "talkover",
+        "ipykernel",
+        "ipykernel_launcher",
+        "matplotlib",
+        "jinja2",
+        "dlt",
+        "sitecustomize",
+    }
+    for name in names | set(sys.stdlib_module_names):
+        Path(f"{name}.py").write_text(f"raise SystemExit('{name} of the folder')")
+    code = "import os, duckdb, pandas, talkover.charts, jinja2, random, queue; print(os.getcwd())"
+    assert printed(code) == f"{workspace}\n"
+
+
+def test_a_report_needs_no_home(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["load", "--demo"]) == 0
+    for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/dev/null")
+    assert printed("print(1)") == "1\n"
+
+
+def test_a_kernel_that_does_not_start_is_one_line(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["load", "--demo"]) == 0
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(ReportError, match="notebook one: Kernel died before replying to kernel_info"):
+        printed("print(1)")
+
+
+@pytest.mark.slow
+def test_a_service_that_has_no_streams_writes_a_report(workspace: Path) -> None:
+    assert main(["load", "--demo"]) == 0
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "talkover", "report", "--demo"]
+    assert subprocess.run(command, check=False).returncode == 0
+    assert (workspace / "report.html").read_text().endswith("</html>")
 
 
 def test_a_missing_extra_says_what_to_install(
@@ -144,6 +252,24 @@ def test_progress_is_shown_on_a_terminal(workspace: Path) -> None:
         shown = read_to_the_end(ours)
     assert "monthly_cost (1 of 3)" in shown
     assert "release_requests (3 of 3)" in shown
+
+
+def test_ctrl_c_while_a_notebook_runs_ends_it_and_its_kernel(workspace: Path) -> None:
+    assert main(["load", "--demo"]) == 0
+    pid = workspace / "pid"
+
+    def interrupt() -> None:
+        while not (pid.exists() and pid.read_text()):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        printed("import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(100)")
+    assert time.monotonic() - started < 50
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
 
 
 # In a real browser.

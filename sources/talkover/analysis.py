@@ -17,8 +17,8 @@ import pandas as pd
 
 from .errors import ConfigurationError
 from .load import PIPELINE
+from .money import money
 from .read import NOT_TOLD, read_view
-from .wording import money
 
 MONTHS = 12
 CAPABILITIES = ("fax", "mms", "sms", "voice", "whatsapp")
@@ -41,7 +41,7 @@ class Account:
     _frames: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        if self.since is not None and not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", str(self.since)):
+        if self.since is not None and not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", str(self.since)):
             raise ConfigurationError(f"since={self.since!r} is no month: write it as 2026-01")
         there = self._there  # read at once, so that an account without data says so here
         if self.environment is not None and self.environment not in there:
@@ -85,7 +85,7 @@ class Account:
         there = sorted(self.view("monthly_cost")["month"].unique())
         if self.since is None:
             return there[-MONTHS:]
-        chosen = [month for month in there if month >= pd.Timestamp(self.since)]
+        chosen = [month for month in there if f"{month:%Y-%m}" >= self.since]
         if there and not chosen:
             raise ConfigurationError(f"since={self.since!r} is after the last month, {there[-1]:%Y-%m}")
         return chosen
@@ -258,6 +258,7 @@ def cost_of_capabilities(numbers: pd.DataFrame, least: int = 2) -> pd.DataFrame:
                 rows.append(
                     {
                         "group": group,
+                        "currency": members["currency"].iloc[0],
                         "label": f"{capability}, {country}",
                         "numbers_with": len(with_it),
                         "numbers_without": len(without),
@@ -265,7 +266,7 @@ def cost_of_capabilities(numbers: pd.DataFrame, least: int = 2) -> pd.DataFrame:
                         "mean_without": float(total(without) / len(without)),
                     }
                 )
-    columns = ["group", "label", "numbers_with", "numbers_without", "mean_with", "mean_without"]
+    columns = ["group", "currency", "label", "numbers_with", "numbers_without", "mean_with", "mean_without"]
     return pd.DataFrame(rows, columns=columns).sort_values("numbers_with", ascending=False, ignore_index=True)
 
 

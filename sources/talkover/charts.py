@@ -2,31 +2,40 @@
 
 Drawn by matplotlib as SVG: vectors that print well, need no script, and stay below 0.1 MB, where plotly brings 5 MB of
 JavaScript. Colours are those of Okabe and Ito, which the colour-blind tell apart; figures stand beside the marks.
+Text of the account stands in the columns `group` and `label`, and is shown as it is.
 """
 
 from __future__ import annotations
 
+import warnings
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
 from typing import Any
+from unicodedata import bidirectional
 
 import pandas as pd
-from matplotlib import rc_context
+from matplotlib import rcParams, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
 from .analysis import total
-from .wording import Words, count, money, signed
+from .money import digits, money, signed, signed_mean
+from .text import visible
+from .wording import Words, count
 
 BLUE, ORANGE, GREEN, GREY, PALE = "#0072B2", "#E69F00", "#009E73", "#595959", "#D9D9D9"
 WIDTH = 5.8
 """Inches: narrow, so that figures of 9 points can still be read when a phone shrinks the picture."""
 MOST_PANELS = 6
+MOST_LETTERS = 40
+"""Of a name: a longer one leaves no room for what is drawn. The tables show it whole."""
 STYLE: dict[Any, Any] = {
     "axes.spines.left": False,
     "axes.spines.right": False,
@@ -34,10 +43,12 @@ STYLE: dict[Any, Any] = {
     "axes.titlelocation": "left",
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
-    "font.family": ["DejaVu Sans"],
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
     "font.size": 9,
     "svg.fonttype": "path",
     "svg.hashsalt": "talkover",
+    "text.parse_math": False,
     "ytick.left": False,
 }
 
@@ -66,20 +77,51 @@ def _draw(
     groups = list(frame["group"].unique())
     if not groups:
         return Words(f"{message} *Nothing to draw yet.*")
-    shown = [frame[frame["group"] == group] for group in groups[:MOST_PANELS]]
+    shown = [_with_names(frame[frame["group"] == group]) for group in groups[:MOST_PANELS]]
     heights = [height(members) for members in shown]
-    with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, sum(heights) + 0.1), layout=ConstrainedLayoutEngine(hspace=0.06))
-        panels = figure.subplots(len(shown), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for axes, group, members in zip(panels, groups, shown, strict=False):
-            axes.set_title(str(group))
+    with style.context(["default", STYLE]):  # whatever matplotlibrc the working folder or the user has
+        picture = Figure(figsize=(WIDTH, sum(heights) + 0.1), layout=ConstrainedLayoutEngine(hspace=0.06))
+        panels = picture.subplots(len(shown), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for axes, members in zip(panels, shown, strict=True):
+            axes.set_title(members["group"].iloc[0])
             panel(axes, members)
         titles = "; ".join(axes.get_title("left") for axes in panels)
-        file = BytesIO()
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+        svg = _as_svg(picture)
     more = len(groups) - len(shown)
     message += f" {count(more, 'smaller group')} not drawn." if more else ""
-    return Chart(file.getvalue(), message, f"{message} {titles}")
+    return Chart(svg, message, f"{message} {titles}")
+
+
+def _with_names(members: pd.DataFrame) -> pd.DataFrame:
+    """`members` with the text of the account made fit to be drawn."""
+
+    def name(text: Any) -> str:
+        whole = visible(str(text))
+        # The currency stands at the end.
+        return whole if len(whole) <= MOST_LETTERS else f"{whole[: MOST_LETTERS - 16]}…{whole[-15:]}"
+
+    return members.assign(**{column: members[column].map(name) for column in ("group", "label") if column in members})
+
+
+def _as_svg(picture: Figure) -> bytes:
+    """Text becomes outlines, which look the same everywhere; text that the font cannot show stays text for a browser,
+    which has more fonts and turns what is written from right to left.
+    """
+    file = BytesIO()
+    with warnings.catch_warnings():
+        if not all(map(_can_be_outlines, picture.findobj(Text))):
+            rcParams["svg.fonttype"] = "none"
+            warnings.filterwarnings("ignore", "Glyph .* missing from")
+        picture.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    return file.getvalue()
+
+
+def _can_be_outlines(text: Text) -> bool:
+    font = get_font(findfont(text.get_fontproperties()))
+    return all(
+        font.get_char_index(ord(char)) and bidirectional(char) not in ("R", "AL")
+        for char in text.get_text().replace("\n", "")
+    )
 
 
 def run_rate_by_month(monthly: pd.DataFrame) -> Chart | Words:
@@ -89,8 +131,9 @@ def run_rate_by_month(monthly: pd.DataFrame) -> Chart | Words:
         costs = months["closing_cost"].astype(float).to_numpy()
         axes.bar(range(len(costs)), costs, color=[PALE] * (len(costs) - 1) + [BLUE], width=0.8)
         first, last = months.iloc[0], months.iloc[-1]
-        then = f", {money(first['closing_cost'], '')} in {first['month']:%B %Y}" if len(costs) > 1 else ""
-        axes.set_title(f"{last['group']}: {money(last['closing_cost'], '')} now{then}")
+        now, then = (digits(month["closing_cost"], last["currency"]) for month in (last, first))
+        since = f", {then} in {first['month']:%B %Y}" if len(costs) > 1 else ""
+        axes.set_title(f"{last['group']}: {now} now{since}")
         axes.set_xlim(-0.6, max(len(costs), 6) - 0.4)
         axes.set_ylim(min(0, costs.min()), max(costs.max(), 0.01) * 1.05)
         axes.set_yticks([])
@@ -239,10 +282,10 @@ def with_and_without(means: pd.DataFrame, most: int = 12) -> Chart | Words:
         reach = max(rows["mean_with"].max(), rows["mean_without"].max())
         for place, row in zip(places, rows.itertuples(), strict=True):
             end = max(row.mean_with, row.mean_without) + reach * 0.03
-            axes.text(end, place, f"{row.mean_with - row.mean_without:+,.2f}", va="center")
+            axes.text(end, place, signed_mean(row.mean_with - row.mean_without, row.currency), va="center")
         axes.set_yticks(places, list(rows["label"]))
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlim(0, reach * 1.2)
+        axes.set_xlim(0, reach * 1.25)
         _legend(axes)
 
     message = "What a capability costs: mean monthly cost with it and without it, same country and currency."

@@ -38,10 +38,9 @@ class _Row:
 
 def check_account(destination: Any = None, dataset: str | None = None) -> Iterator[Finding]:
     """A finding for each environment and endpoint, and one for the destination. Raises ConfigurationError."""
-    with defaults:
-        with plain_errors():
-            pipeline = open_pipeline(destination, dataset)
-            clients, without = configured_clients(), configured_without()
+    with plain_errors(), defaults:
+        pipeline = open_pipeline(destination, dataset)
+        clients, without = configured_clients(), configured_without()
         for key, client in clients.items():
             for resource, endpoint, rows in ENDPOINTS:
                 what = f"environment {key}: /{endpoint}"

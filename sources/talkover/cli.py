@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .errors import ConfigurationError, TalkoverError, ViewError
+from .instants import read_instant
+from .text import visible
 
 if TYPE_CHECKING:
     from .load import Summary
@@ -27,6 +29,7 @@ DEMO_SIZE = 60
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 done, 2 wrong usage or configuration, 1 anything else."""
+    _open_closed_streams()
     options = _parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -34,12 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")  # dlt starts it when it is first imported
     if options.debug:
         os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO")
-    logging.basicConfig(level=logging.DEBUG if options.debug else logging.WARNING, format="talkover: %(message)s")
+    log = logging.StreamHandler()
+    log.setFormatter(_OneLine("talkover: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if options.debug else logging.WARNING, handlers=[log])
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()
     except TalkoverError as error:
         if options.debug:
-            traceback.print_exc()
+            _print_traceback()
         print(f"talkover: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:  # `talkover … | head` has read enough
@@ -47,14 +53,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:  # the last line of defence: one line for the log of a schedule
         if options.debug:
-            raise
-        print(
-            f"talkover: {type(error).__name__}: {error}. This is a bug: please report it, with --debug", file=sys.stderr
-        )
+            _print_traceback()
+        if isinstance(error, OSError):  # a full disk, a folder that may not be written to
+            says = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+        else:
+            says = f"{type(error).__name__}: {error}. This is a bug: please report it, with --debug"
+        print(visible(f"talkover: {says}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("talkover: interrupted; the next run starts from what the destination holds", file=sys.stderr)
         return 130
+    return code
+
+
+def _print_traceback() -> None:
+    print("\n".join(map(visible, traceback.format_exc().splitlines())), file=sys.stderr)
+
+
+class _OneLine(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
+        return visible(super().formatMessage(record))
+
+
+def _open_closed_streams() -> None:
+    """A service may be started without them: the next file or socket would get the number of one, and be written to."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode)  # noqa: SIM115  until the process ends
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -200,7 +227,7 @@ def _report(options: argparse.Namespace) -> int:
     """Run the notebooks on what was loaded, and write them as one HTML file that needs no network."""
     try:
         from .analysis import Account
-        from .report import write_report
+        from .report import refuse_unwritable, write_report
     except ImportError as error:
         raise ConfigurationError(
             f"{error.name} is missing. Run, in the project's folder: pip install '.[notebooks]'"
@@ -208,6 +235,7 @@ def _report(options: argparse.Namespace) -> int:
     from .load import DEMO_PIPELINE, PIPELINE
     from .progress import show
 
+    refuse_unwritable(options.out)
     account = Account(
         environment=options.environment,
         since=options.since,
@@ -226,7 +254,7 @@ def _report(options: argparse.Namespace) -> int:
 
 def _views(options: argparse.Namespace) -> int:
     """Create the views again without loading, or print them."""
-    if options.print:
+    if options.print is not None:
         from .views import view_names, view_sql
 
         print(";\n\n".join(view_sql(name, options.print) for name in view_names()), end=";\n")
@@ -249,7 +277,7 @@ def _check(options: argparse.Namespace) -> int:
 
     is_good = True
     for finding in check_account(options.destination, options.dataset):
-        print(f"{'ok  ' if finding.is_good else 'FAIL'}  {finding.what}: {finding.says}")
+        print(visible(f"{'ok  ' if finding.is_good else 'FAIL'}  {finding.what}: {finding.says}"))
         is_good &= finding.is_good
     return 0 if is_good else 1
 
@@ -290,15 +318,10 @@ def _sandbox(options: argparse.Namespace) -> int:
 
 
 def _instant(text: str) -> datetime:
-    """An ISO 8601 date or instant, UTC unless it says otherwise."""
     try:
-        instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 date or instant") from None
-    try:
-        return instant.astimezone(timezone.utc) if instant.tzinfo else instant.replace(tzinfo=timezone.utc)
-    except OverflowError:
-        raise argparse.ArgumentTypeError(f"{text!r} is out of range") from None
+        return read_instant(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _count(text: str) -> int:
@@ -327,6 +350,8 @@ def _line(summary: Summary) -> str:
 
 
 def _table(summary: Summary) -> str:
+    from .money import digits
+
     figures = ("listed", "added", "changed", "removed", "unchanged")
     lines = [f"{'':<24}" + "".join(f"{figure:>11}" for figure in figures)]
     for resource, counts in summary.resources.items():
@@ -337,10 +362,9 @@ def _table(summary: Summary) -> str:
         lines.append(f"{resource:<24}" + "".join(f"{getattr(counts, figure):>11,}" for figure in figures) + partly)
     lines += ["", f"{'a month':<24}{'numbers':>11}{'cost':>16}"]
     for rate in summary.run_rate:
-        group = f"{rate.environment_key} {rate.currency or '(no currency)'}"
-        cost = "not told" if rate.monthly_cost is None else f"{rate.monthly_cost:,.2f}"
-        lines.append(f"{group:<24}{rate.numbers:>11,}{cost:>16}")
-    where = f"{summary.destination}, dataset {summary.dataset}"
+        group = visible(f"{rate.environment_key} {rate.currency or '(no currency)'}")
+        lines.append(f"{group:<24}{rate.numbers:>11,}{digits(rate.monthly_cost, rate.currency):>16}")
+    where = visible(f"{summary.destination}, dataset {summary.dataset}")
     pace = f"{summary.requests} requests, at most {summary.requests_a_minute} a minute, {summary.seconds} s"
     return "\n".join([*lines, "", *summary.notes, f"{where}: {pace}"])
 

@@ -22,11 +22,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .text import visible
+
 
 class TalkoverError(Exception):
     """Base of all errors of this package; `exit_code` is what the command line exits with."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """One line, whatever it quotes of a server's answer or of the configuration."""
+        return visible(super().__str__())
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows in a notebook: the sentence alone."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import gc
 import logging
+import os
 import re
 import sys
 import threading
@@ -26,11 +27,13 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+import tomlkit
 from dlt.common import logger
 from dlt.common.configuration import known_sections, resolve_configuration
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
 from dlt.common.configuration.providers import CustomLoaderDocProvider
+from dlt.common.configuration.providers.toml import TomlProviderReadException
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.destination.exceptions import (
     DestinationTerminalException,
@@ -46,6 +49,7 @@ from dlt.pipeline.configuration import PipelineConfiguration
 from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.helpers import retry_load
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+from tomlkit.exceptions import ParseError, TOMLKitError
 
 from . import __version__
 from .arrow import is_news, send_arrow
@@ -233,9 +237,19 @@ def defaults() -> Iterator[None]:
 
 
 def _read_settings_again() -> None:
-    context = dlt.current.run_context()
-    context.reset_config()
-    context.initialize_runtime()
+    with _settings_that_cannot_be():
+        context = dlt.current.run_context()
+        context.reset_config()
+        context.initialize_runtime()
+
+
+@contextmanager
+def _settings_that_cannot_be() -> Iterator[None]:
+    """dlt ends in an error of Python's own where a section is a value, or a level of its log is none."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"dlt's configuration: {_first_line(error)}") from error
 
 
 def open_pipeline(
@@ -255,6 +269,8 @@ def open_pipeline(
             destination = dlt.destinations.duckdb(str(Path.cwd() / f"{DEMO_PIPELINE}.duckdb"))
     destination = destination or configured.destination_type or "duckdb"
     dataset = dataset or configured.dataset_name or DATASET
+    if not isinstance(dataset, str) or not dataset.strip():
+        raise ConfigurationError(f"{dataset!r} is no name of a dataset")
     pipeline = dlt.pipeline(
         pipeline_name, destination=destination, dataset_name=dataset, progress=progress or NULL_COLLECTOR
     )
@@ -400,6 +416,8 @@ def _destination_shown(pipeline: dlt.Pipeline) -> str:
 def plain_errors() -> Iterator[None]:
     """Unwraps the errors of this package from dlt's, and makes one line of every other that a run can end in."""
     try:
+        with _settings_that_cannot_be():
+            dlt.current.run_context()  # when it is first asked for, dlt reads its settings
         yield
     except DltException as error:
         causes = _causes(error)
@@ -410,6 +428,8 @@ def plain_errors() -> Iterator[None]:
                 raise cause from error
             if isinstance(cause, ConfigFieldMissingException):
                 raise ConfigurationError(f"dlt's configuration: {_missing_fields(cause)}") from error
+            if isinstance(cause, TomlProviderReadException):
+                raise ConfigurationError(_why_unreadable(cause)) from error
             if isinstance(cause, ConfigurationException):
                 raise ConfigurationError(f"dlt's configuration: {_first_line(cause)}") from error
             if isinstance(cause, UnknownDestinationModule):
@@ -420,6 +440,25 @@ def plain_errors() -> Iterator[None]:
     except OSError as error:
         file = f": {error.filename}" if error.filename else ""
         raise LoadError(f"{error.strerror or error}{file}{_where(error)}") from error
+
+
+def _why_unreadable(error: TomlProviderReadException) -> str:
+    """dlt names every place where such a file may be: which one it is, and where in it, is found out here."""
+    for path in filter(os.path.isfile, error.full_paths):
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+            if text.startswith("\ufeff"):
+                return f"{path} begins with a byte order mark: save it as UTF-8 without one"
+            tomlkit.parse(text)
+        except UnicodeDecodeError:
+            return f"{path} is not in UTF-8: save it so"
+        except ParseError as cause:
+            return f"{path}, line {cause.line}: a quotation mark or a bracket is missing, or it is no TOML ({cause})"
+        except TOMLKitError as cause:
+            return f"{path}: {cause}"
+        except OSError as cause:
+            return f"{path} cannot be read: {cause.strerror}"
+    return f"{error.file_name} cannot be read: {error}"
 
 
 def _forget_other_destination(pipeline: dlt.Pipeline) -> None:

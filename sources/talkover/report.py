@@ -8,30 +8,42 @@ Running it again replaces the file as a whole, or leaves it as it was.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import nbformat
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markdown_it import MarkdownIt
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.exceptions import CellExecutionError
 
 from . import __version__
 from .analysis import Account, total
-from .errors import ReportError
-from .wording import Table, count, listed, money
+from .errors import ConfigurationError, ReportError
+from .money import money
+from .text import visible
+from .wording import MARKDOWN, Table, count, listed
 
 NOTEBOOKS = ("monthly_cost", "capability_mix", "release_requests")
 HOW_TO = "how-to"
 """Tag of the cells that tell how to run a notebook: the reader of a report need not know."""
 CELL_SECONDS = 300
 STALE_DAYS = 2
+START = """
+import sys
+sys.path[:] = [folder for folder in sys.path if folder]
+from ipykernel.kernelapp import launch_new_instance
+launch_new_instance(ignore_cwd=True, exec_PYTHONSTARTUP=False)
+"""
+"""What a kernel runs: Python's `-P`, which 3.10 lacks. No file of the working folder is taken for a module."""
 
 Say = Callable[[str], None]
 
@@ -54,14 +66,15 @@ def write_report(account: Account, out: Path, say: Say = lambda _: None) -> None
     Raises ReportError where a notebook fails or the file cannot be written; there is no half-written file then.
     """
     folder = notebooks_folder()
+    front = _front(account)  # before the notebooks: whatever cannot be reported on is told at once
     sections = []
     for place, name in enumerate(NOTEBOOKS, start=1):
         say(f"{name} ({place} of {len(NOTEBOOKS)})")
         sections.append(to_section(execute(folder / f"{name}.ipynb", account), name))
     say("writing")
     pages = Environment(loader=PackageLoader("talkover", "."), autoescape=True, undefined=StrictUndefined)
-    html = pages.get_template("report.html").render(sections=sections, **_front(account))
-    part = out.with_name(f".{out.name}.{os.getpid()}")
+    html = pages.get_template("report.html").render(sections=sections, **front)
+    part = out.parent / f".talkover-{os.getpid()}"
     try:
         part.write_text(html, encoding="utf-8")
         part.replace(out)
@@ -69,6 +82,22 @@ def write_report(account: Account, out: Path, say: Say = lambda _: None) -> None
         with suppress(OSError):
             part.unlink()
         raise ReportError(f"cannot write {out}: {error.strerror}") from None
+
+
+def refuse_unwritable(out: Path) -> None:
+    """Raises ConfigurationError where no report can be written to `out`."""
+    try:
+        if out.exists() and not out.is_file():
+            what = "it is a folder: name a file in it" if out.is_dir() else "it is no file"
+        elif not out.parent.is_dir():
+            what = f"there is no folder {out.parent}"
+        elif not os.access(out.parent, os.W_OK):
+            what = f"{out.parent} may not be written to"
+        else:
+            return
+    except OSError as error:
+        what = str(error.strerror)
+    raise ConfigurationError(f"cannot write {out}: {what}")
 
 
 def notebooks_folder() -> Path:
@@ -90,15 +119,42 @@ def execute(path: Path, account: Account) -> Any:
     given = "\n".join(f"{name} = {getattr(account, name)!r}" for name in parameters)
     place = next(n for n, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", ()))
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(given))  # type: ignore[no-untyped-call]
-    quiet = ["--IPKernelApp.log_level=ERROR"]
-    client = NotebookClient(notebook, timeout=CELL_SECONDS, kernel_name="python3", extra_arguments=quiet)
-    try:
-        client.execute()
-    except CellExecutionError as error:
-        raise ReportError(f"notebook {path.stem}: {error.ename}: {error.evalue}") from None
-    except (DeadKernelError, TimeoutError) as error:
-        raise ReportError(f"notebook {path.stem}: {str(error).splitlines()[0]}") from None
+    quiet = ["--IPKernelApp.log_level=CRITICAL"]
+    with TemporaryDirectory(prefix="talkover-") as folder:
+        kernel = AsyncKernelManager(
+            kernel_name="python3",
+            kernel_spec_manager=_ThisPython(folder),
+            connection_file=os.path.join(folder, "kernel.json"),
+        )
+        client = NotebookClient(notebook, timeout=CELL_SECONDS, km=kernel, extra_arguments=quiet)
+        try:
+            with client.setup_kernel(cleanup_kc=True):
+                for index, cell in enumerate(notebook.cells):  # not client.execute(), which takes Ctrl-C for itself
+                    client.execute_cell(cell, index)
+        except CellExecutionError as error:
+            raise ReportError(f"notebook {path.stem}: {error.ename}: {error.evalue}") from None
+        except (RuntimeError, TimeoutError) as error:  # the kernel died, or does not start
+            raise ReportError(f"notebook {path.stem}: {str(error).splitlines()[0]}") from None
     return notebook
+
+
+class _ThisPython(KernelSpecManager):
+    """The interpreter that runs this, whatever kernels, profiles and startup files Jupyter and IPython have been given.
+
+    What they keep lies in `folder`, so that none of it needs a home.
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        kept = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+        self._spec = KernelSpec(
+            argv=[sys.executable, "-c", START, "-f", "{connection_file}"],
+            env=dict.fromkeys(kept, folder),
+            metadata={"kernel_provisioner": {"provisioner_name": "local-provisioner"}},
+        )
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:  # noqa: ARG002  there is one
+        return self._spec
 
 
 def to_section(notebook: Any, name: str) -> Section:
@@ -121,8 +177,7 @@ def to_section(notebook: Any, name: str) -> Section:
 
 def _markdown(text: str, name: str, section: Section) -> str:
     """As HTML, each heading one level lower than in the notebook, and in the contents."""
-    reader = MarkdownIt("commonmark", {"html": False})
-    tokens = reader.parse(text)
+    tokens = MARKDOWN.parse(text)
     for place, token in enumerate(tokens):
         if token.type in ("heading_open", "heading_close"):
             level = int(token.tag[1]) + 1
@@ -131,7 +186,7 @@ def _markdown(text: str, name: str, section: Section) -> str:
                 id = f"{name}-{len(section.contents)}"
                 token.attrSet("id", id)
                 section.contents.append((id, tokens[place + 1].content, level))
-    return str(reader.renderer.render(tokens, reader.options, {}))
+    return str(MARKDOWN.renderer.render(tokens, MARKDOWN.options, {}))
 
 
 def _front(account: Account) -> dict[str, Any]:
@@ -142,7 +197,7 @@ def _front(account: Account) -> dict[str, Any]:
     months = account.months
     findings = account.view("findings")
     return {
-        "environments": listed(account.environments),
+        "environments": visible(listed(account.environments)),
         "months": f"{months[0]:%B %Y} to {months[-1]:%B %Y}" if months else "no month yet",
         "listed_at": "never" if pd.isna(oldest) else f"{oldest.day} {oldest:%B %Y, %H:%M} UTC",
         "age": ("today" if not ages.max() else f"{count(int(ages.max()), 'day')} ago") if len(ages) else "never",

@@ -13,14 +13,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime, timezone, tzinfo
+from datetime import date, datetime, tzinfo
 from functools import partial
 from typing import Annotated, Any, Optional
 from zoneinfo import ZoneInfo
 
 import dlt
 from dlt.common.configuration import configspec, known_sections, resolve_configuration
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.providers.toml import SettingsTomlProvider
 from dlt.common.configuration.specs import BaseConfiguration
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.schema.typing import TTableSchema
 from dlt.common.typing import SecretSentinel, TSecretStrValue
 from dlt.extract import DltResource, DltSource
@@ -28,6 +31,7 @@ from dlt.extract.items_transform import FilterItem
 
 from .client import BASE_URL, TalkoverClient
 from .errors import ConfigurationError
+from .instants import read_instant
 from .run import Options, Run
 from .tables import KEYS, LEDGER_RESOURCES, TableName, hints
 from .transport import Transport
@@ -65,7 +69,7 @@ def talkover_source(
     has_voice: bool | None = None,
     has_whatsapp: bool | None = None,
     search: str | None = None,
-    observed_at: datetime | None = None,
+    observed_at: datetime | date | str | None = None,
     full_refresh: bool = False,
     allow_mass_removal: bool = False,
     allow_lost_fields: bool = False,
@@ -84,7 +88,8 @@ def talkover_source(
         time_zone: zone of the API's days, such as `America/Sao_Paulo`: where it sends an instant for a day, that is
             midnight there. All other instants are UTC.
         type, has_voice, has_whatsapp, search: the API's filters of numbers; a filtered listing removes nothing.
-        observed_at: the instant that changes are dated with, now unless given; never before an earlier run's.
+        observed_at: the instant that changes are dated with, now unless given; never before an earlier run's. A day or
+            ISO 8601 text will do; UTC unless it says otherwise.
         full_refresh: sends every row of the current tables again; change logs stay as they are.
         allow_mass_removal: takes a listing that removes most numbers for right.
         allow_lost_fields: takes a listing for right that lacks a field which most rows had.
@@ -96,6 +101,13 @@ def talkover_source(
     """
     # A text of a field that is not documented stays text: what one row holds must not decide for all later ones.
     dlt.current.source_schema().remove_type_detection("iso_timestamp")
+    _refuse_misfits(
+        bool,
+        "True or False",
+        full_refresh=full_refresh,
+        allow_mass_removal=allow_mass_removal,
+        accept_incomplete=accept_incomplete,
+    )
     tokens = _tokens(api_token, environments, environment_key)
     make_clients = partial(_clients, tokens, base_url, per_page, max_concurrent_requests)
     make_clients()  # what cannot work is an error here, while each run has clients of its own
@@ -194,6 +206,12 @@ def _left_out(without: Collection[str] | None) -> frozenset[str]:
 
 def _tokens(api_token: str | None, environments: Mapping[str, str] | None, environment_key: str) -> Mapping[str, str]:
     """Environment to token. Raises ConfigurationError."""
+    _refuse_values_for_tables()
+    _refuse_misfits(str, "text", api_token=api_token, environment_key=environment_key)
+    _refuse_misfits(Mapping, "names and the token of each", environments=environments)
+    for key in (environment_key, *(environments or ())):
+        if not isinstance(key, str) or not key.strip():
+            raise ConfigurationError(f"{key!r} cannot be the name of an environment: give it a text")
     if environments and api_token:
         raise ConfigurationError(
             "api_token and environments are both set: several environments need environments alone"
@@ -212,6 +230,8 @@ def _clients(
     tokens: Mapping[str, str], base_url: str, per_page: int, max_concurrent_requests: int
 ) -> dict[str, TalkoverClient]:
     """A client an environment, with dlt's own settings for requests (`RUNTIME__REQUEST_…`)."""
+    _refuse_misfits(str, "text", base_url=base_url)
+    _refuse_misfits(int, "a whole number", per_page=per_page, max_concurrent_requests=max_concurrent_requests)
     if per_page < 1 or max_concurrent_requests < 1:
         raise ConfigurationError("per_page and max_concurrent_requests must be at least 1")
     runtime = dlt.current.run_context().runtime_config
@@ -241,7 +261,10 @@ def _zone(name: str) -> tzinfo:
 
 
 def _filters(**given: str | bool | None) -> dict[str, str]:
-    """The API's query parameters of the filters that are given."""
+    """The API's query parameters of the filters that are given. Raises ConfigurationError."""
+    for name, value in given.items():
+        kind, what = (bool, "True or False") if name.startswith("has_") else (str, "text")
+        _refuse_misfits(kind, what, **{name: value})
     return {
         name: str(value).lower() if isinstance(value, bool) else value
         for name, value in given.items()
@@ -249,7 +272,27 @@ def _filters(**given: str | bool | None) -> dict[str, str]:
     }
 
 
-def _aware(instant: datetime | None) -> datetime | None:
-    if instant is None:
-        return None
-    return instant.replace(tzinfo=timezone.utc) if instant.tzinfo is None else instant.astimezone(timezone.utc)
+def _aware(given: datetime | date | str | None) -> datetime | None:
+    try:
+        return None if given is None else read_instant(given)
+    except ValueError as error:
+        raise ConfigurationError(f"observed_at: {error}") from None
+
+
+def _refuse_values_for_tables() -> None:
+    """dlt passes over them. The files are asked, since what is asked of `dlt.config` is in dlt's trace, tokens too."""
+    for file in Container()[PluggableRunContext].providers.providers:
+        if not isinstance(file, SettingsTomlProvider):
+            continue
+        for key, *sections in (("sources",), ("talkover", "sources")):
+            value, name = file.get_value(key, Any, "", *sections)
+            if not isinstance(value or {}, Mapping):
+                should = "should be a table: write [sources.talkover] above settings"
+                raise ConfigurationError(f"{name} in {file.name} is a value, but {should}")
+
+
+def _refuse_misfits(kind: type, what: str, **given: Any) -> None:
+    """Raises ConfigurationError for an argument of another type. It may be a secret, and is not quoted."""
+    for name, value in given.items():
+        if value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+            raise ConfigurationError(f"{name} must be {what}, but is of type {type(value).__name__}")

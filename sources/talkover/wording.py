@@ -1,4 +1,4 @@
-"""Figures as a reader wants them: money with its currency, counts with a noun, tables and sentences for notebooks."""
+"""Counts with a noun, lists, and the tables and sentences of the notebooks."""
 
 from __future__ import annotations
 
@@ -8,22 +8,14 @@ from html import escape
 from typing import Any
 
 import pandas as pd
+from markdown_it import MarkdownIt
 
-from .read import NOT_TOLD
+from .money import NOT_TOLD, money
+from .text import visible
 
-
-def money(amount: Decimal | None, currency: str) -> str:
-    """`1,234.50 EUR`, rounded to cents here and nowhere before; small amounts keep what they need."""
-    if amount is None or pd.isna(amount):
-        return NOT_TOLD
-    is_small = 0 < abs(amount) < Decimal("0.1") and round(amount, 2) != amount
-    figure = f"{amount:,.4f}" if is_small else f"{amount:,.2f}"
-    return figure if currency in ("", NOT_TOLD) else f"{figure} {currency}"
-
-
-def signed(amount: Decimal, currency: str) -> str:
-    """`+3.88 USD`, `-3.88 USD`, `0.00 USD`."""
-    return ("+" if amount > 0 else "") + money(amount, currency)
+MARKDOWN = MarkdownIt("commonmark", {"html": False})
+NO_FORMULAS = "mathjax_ignore tex2jax_ignore"
+"""Classes by which Jupyter leaves dollar signs alone: what stands between two of them is a formula to it."""
 
 
 def count(number: int, noun: str) -> str:
@@ -38,13 +30,16 @@ def listed(parts: Iterable[str]) -> str:
 
 
 class Words:
-    """A paragraph of Markdown that a notebook works out."""
+    """A paragraph of Markdown that a notebook works out; text of the account in it has gone through `markdown`."""
 
     def __init__(self, *sentences: str) -> None:
         self.text = " ".join(sentence for sentence in sentences if sentence)
 
     def _repr_markdown_(self) -> str:
         return self.text
+
+    def _repr_html_(self) -> str:
+        return f'<div class="{NO_FORMULAS}">{MARKDOWN.render(self.text)}</div>'
 
 
 class Table:
@@ -79,7 +74,7 @@ class Table:
         foot = f'<p class="more">and {more:,} more</p>' if more > 0 else ""
         caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
         table = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        return f'<div class="table">{table}</div>{foot}'
+        return f'<div class="table {NO_FORMULAS}">{table}</div>{foot}'
 
 
 def _cell(row: dict[str, Any], column: str) -> str:
@@ -95,5 +90,5 @@ def _cell(row: dict[str, Any], column: str) -> str:
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         figure = f"{value:,}"
     else:
-        return f"<td>{escape(str(value))}</td>"
+        return f"<td>{escape(visible(str(value)))}</td>"
     return f'<td class="figure">{figure}</td>'
