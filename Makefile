@@ -14,7 +14,7 @@ PARTS_lowest := --resolution lowest-direct
 # These need seconds a load. `make warehouse-bigquery SELECT=` runs them all.
 warehouse-ducklake warehouse-bigquery: SELECT ?= -m essential
 
-.PHONY: help run test warehouses lowest bench audit lint docs clean
+.PHONY: help run check test postgres products environments browser warehouses lowest newest bench audit lint docs clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -25,16 +25,36 @@ run: .venv/installed  ## play a year of the demo account, load it as it is today
 	$(BIN)/talkover load --demo
 	$(BIN)/talkover report --demo
 
-test: lint  ## lint, types and every test
-	$(BIN)/pytest -n 2 --destinations $(DESTINATIONS)
+check: lint  ## lint, types and every quick test, on DuckDB: before each commit
+	$(BIN)/pytest -n 2 -q --destinations duckdb -m "not slow and not product and not environment and not browser"
+
+test: lint  ## lint, types, and every behaviour once, on DuckDB and PostgreSQL
+	$(BIN)/pytest -n 2 --destinations $(DESTINATIONS) --elsewhere essential -m "not environment and not browser"
+
+postgres: .venv/installed  ## every test that loads, on PostgreSQL
+	$(BIN)/pytest -n 2 -q --destinations postgres -k postgres -m "not product"
+
+products: .venv/installed  ## more of what `make test` plays a sample of: kills, random lives, faults, hostile answers
+	$(BIN)/pytest -n 2 -q --destinations $(DESTINATIONS) -m product --kills 7 --lives 6 --fault-cells 45 --fuzz-inputs 1500
+
+environments: .venv/installed  ## the schedulers and the wheel, each in an environment of its own
+	$(BIN)/pytest -n 2 -q -m environment
+
+browser: .venv/installed  ## the report in a browser: needs chromium
+	$(BIN)/pytest -q -m browser
 
 warehouses: $(WAREHOUSES:%=warehouse-%)  ## the tests that load, on four more destinations (MariaDB's server must be there)
 
 warehouse-%: .venv-%/installed
-	.venv-$*/bin/pytest -n 2 -q --destinations $* -k $* --kills 1 $(SELECT)
+	.venv-$*/bin/pytest -n 2 -q --destinations $* -k $* $(SELECT)
 
 lowest: .venv-lowest/installed  ## the essential tests with the oldest versions that pyproject.toml allows
-	.venv-lowest/bin/pytest -n 2 -q --destinations duckdb -m essential --kills 1
+	.venv-lowest/bin/pytest -n 2 -q --destinations duckdb -m essential
+
+newest: .venv-newest/installed  ## every quick test with the newest of everything, also of the tools that are bounded
+	.venv-newest/bin/uv pip install --quiet --python .venv-newest --upgrade pytest pytest-timeout pytest-xdist ruff mypy
+	.venv-newest/bin/ruff check .
+	.venv-newest/bin/pytest -n 2 -q --destinations duckdb -m "not slow and not product and not environment and not browser"
 
 bench: .venv/installed  ## measure against what else one would run, and how cost grows (two hours; docs/performance.md)
 	$(BIN)/python benchmarks/compare.py --markdown docs/performance.md

@@ -69,28 +69,41 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="duckdb,postgres",
         help=f"where the tests that load run, of {', '.join(WAREHOUSES)} (default: %(default)s)",
     )
-    parser.addoption("--kills", type=int, default=7, help="how often test_load.py kills a run a step and destination")
-    parser.addoption("--lives", type=int, default=6, help="how many random lives test_stateful.py plays")
-    parser.addoption("--fault-cells", type=int, default=45, help="how many cells of the fault matrix are played")
+    parser.addoption(
+        "--elsewhere",
+        choices=("essential", "all"),
+        default="all",
+        help="which tests run on each destination after the first (default: %(default)s)",
+    )
+    parser.addoption("--kills", type=int, default=1, help="how often test_load.py kills a run a step and destination")
+    parser.addoption("--lives", type=int, default=2, help="how many random lives test_stateful.py plays")
+    parser.addoption("--fault-cells", type=int, default=15, help="how many cells of the fault matrix are played")
+    parser.addoption("--fuzz-inputs", type=int, default=300, help="how many hostile answers test_fuzz.py makes")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every test that asks for a warehouse runs on each destination, unless it is marked as one for DuckDB."""
     if "warehouse" in metafunc.fixturenames:
-        is_for_duckdb = metafunc.definition.get_closest_marker("duckdb")
-        names = ["duckdb"] if is_for_duckdb else metafunc.config.getoption("--destinations").split(",")
+        names = metafunc.config.getoption("--destinations").split(",")
         unknown = set(names) - WAREHOUSES.keys()
         if unknown:
             raise pytest.UsageError(f"unknown destinations {', '.join(unknown)}: of {', '.join(WAREHOUSES)}")
+        is_essential = metafunc.definition.get_closest_marker("essential")
+        if metafunc.config.getoption("--elsewhere") == "essential" and not is_essential:
+            names = names[:1]
+        if metafunc.definition.get_closest_marker("duckdb"):
+            names = ["duckdb"]
         metafunc.parametrize("warehouse", names, indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A machine without chromium runs everything else."""
-    if CHROMIUM is None:
-        in_browser = [item for item in items if item.get_closest_marker("browser")]
-        config.hook.pytest_deselected(items=in_browser)
-        items[:] = [item for item in items if item not in in_browser]
+    """A machine without chromium runs everything else, and so does a run without PostgreSQL."""
+    left_out = {"browser"} if CHROMIUM is None else set()
+    if "postgres" not in config.getoption("--destinations").split(","):
+        left_out.add("postgres")
+    deselected = [item for item in items if any(item.get_closest_marker(mark) for mark in left_out)]
+    config.hook.pytest_deselected(items=deselected)
+    items[:] = [item for item in items if item not in deselected]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -153,6 +153,7 @@ def table_of(counted: Counter[tuple[str, str]]) -> str:
     return "\n" + "\n".join(lines) + "\n\n"
 
 
+@pytest.mark.product
 def test_a_run_loads_the_truth_or_says_why_not(
     cell: Cell, start: Start, record_property: Callable[[str, object], None]
 ) -> None:

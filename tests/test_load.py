@@ -116,6 +116,7 @@ def play(destination: str, is_first_run: bool, disturb: Callable[[Connector], No
         return connector.state()
 
 
+@pytest.mark.product
 @pytest.mark.slow
 @pytest.mark.parametrize("is_first_run", [True, False])
 @pytest.mark.parametrize("step", ["Extract", "Normalize", pytest.param("Load", marks=pytest.mark.essential)])
@@ -268,12 +269,11 @@ def test_pipelines_that_load_an_environment_each_into_one_dataset_at_once_keep_a
     assert sorted(ledger) == [(0, 400)] * 6 + [(400, 0)] * 2
 
 
+@pytest.mark.postgres
 def test_a_load_from_another_host_is_waited_for_on_postgres(
     sandbox: Sandbox, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No file is shared then: the other process has a folder of its own for dlt's data."""
-    if "postgres" not in request.config.getoption("--destinations"):
-        pytest.skip("PostgreSQL is left out")
     connector = Connector(sandbox, in_postgres(request, monkeypatch))
     connector.load(observed_at=at("2026-03-14T00:00:00"))
     sandbox.latency = 2
@@ -343,11 +343,10 @@ class Disturbing(Collector):
 
 
 @pytest.mark.parametrize("step", ["Extract", "Normalize", "Load"])
+@pytest.mark.postgres
 def test_a_database_that_goes_away_in_the_middle_costs_nothing(
     step: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, postgres_server: str
 ) -> None:
-    if "postgres" not in request.config.getoption("--destinations"):
-        pytest.skip("PostgreSQL is left out")
     in_postgres(request, monkeypatch)
     database = os.environ["DESTINATION__POSTGRES__CREDENTIALS"].rpartition("/")[2]
 

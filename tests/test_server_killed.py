@@ -22,11 +22,10 @@ MOMENTS = (("Extract", 0.0), ("Load", 0.0), ("Load", 0.1), ("Load", 0.3))
 
 
 @pytest.mark.slow
+@pytest.mark.postgres
 def test_a_server_that_is_killed_costs_nothing(
     request: pytest.FixtureRequest, workspace: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if "postgres" not in request.config.getoption("--destinations"):
-        pytest.skip("PostgreSQL is left out")
     with folder("reference"):
         expected = play("duckdb", False, lambda _: None)
     with running_server() as server:
@@ -48,11 +47,10 @@ def test_a_server_that_is_killed_costs_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.postgres
 def test_a_server_that_is_killed_before_the_views_is_one_sentence(
     request: pytest.FixtureRequest, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if "postgres" not in request.config.getoption("--destinations"):
-        pytest.skip("PostgreSQL is left out")
 
     def load_and_kill(*arguments: Any) -> str:
         loaded = run(*arguments)

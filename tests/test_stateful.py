@@ -205,6 +205,7 @@ class Lives(RuleBasedStateMachine):
         return list(self.account.numbers)[n % len(self.account.numbers)]
 
 
+@pytest.mark.product
 @pytest.mark.slow
 def test_after_any_life_the_tables_equal_the_model(
     request: pytest.FixtureRequest, workspace: Path, monkeypatch: pytest.MonkeyPatch
