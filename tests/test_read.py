@@ -85,7 +85,7 @@ def test_any_day_that_loads_can_be_read(connect: Connect) -> None:
         if connector.destination == "clickhouse":
             pytest.skip("ClickHouse holds the years 1900 to 2299 alone")
         connector.load()
-    frame = read_view("current_numbers", destination=connector.destination).set_index("id")
+    frame = read_view("phone_numbers", destination=connector.destination).set_index("id")
     days = {day: date.fromisoformat(day) for day in FAR}
     assert {id: instant.date() for id, instant in frame["renewal_date"].items()} == days
     assert {id: instant.date() for id, instant in frame["created_at"].items()} == days
