@@ -29,13 +29,14 @@ check: lint  ## lint, types and every quick test, on DuckDB: before each commit
 	$(BIN)/pytest -n 2 -q --destinations duckdb -m "not slow and not product and not environment and not browser"
 
 test: lint  ## lint, types, and every behaviour once, on DuckDB and PostgreSQL
-	$(BIN)/pytest -n 2 --destinations $(DESTINATIONS) --elsewhere essential -m "not environment and not browser"
+	$(BIN)/pytest -n 2 --dist loadgroup --destinations $(DESTINATIONS) --elsewhere essential -m "not environment and not browser"
 
 postgres: .venv/installed  ## every test that loads, on PostgreSQL
 	$(BIN)/pytest -n 2 -q --destinations postgres -k postgres -m "not product"
 
 products: .venv/installed  ## more of what `make test` plays a sample of: kills, random lives, faults, hostile answers
-	$(BIN)/pytest -n 2 -q --destinations $(DESTINATIONS) -m product --kills 7 --lives 6 --fault-cells 45 --fuzz-inputs 1500
+	$(BIN)/pytest -n 2 -q --destinations $(DESTINATIONS) -m product --kills 7 --lives 6 --histories 25 --fault-cells 45 \
+		--fuzz-inputs 1500
 
 environments: .venv/installed  ## the schedulers and the wheel, each in an environment of its own
 	$(BIN)/pytest -n 2 -q -m environment

@@ -77,6 +77,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--kills", type=int, default=1, help="how often test_load.py kills a run a step and destination")
     parser.addoption("--lives", type=int, default=2, help="how many random lives test_stateful.py plays")
+    parser.addoption("--histories", type=int, default=3, help="how many random histories test_bridge.py plays")
     parser.addoption("--fault-cells", type=int, default=15, help="how many cells of the fault matrix are played")
     parser.addoption("--fuzz-inputs", type=int, default=300, help="how many hostile answers test_fuzz.py makes")
 

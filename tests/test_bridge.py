@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import dlt
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talkover import talkover_source
@@ -82,9 +82,13 @@ histories = st.lists(st.tuples(st.integers(min_value=1, max_value=45), inventori
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(history=histories)
-def test_the_bridge_balances_to_the_cent_over_any_history(history: list[tuple[int, State]], workspace: Path) -> None:
+@pytest.mark.product
+def test_the_bridge_balances_to_the_cent_over_any_history(request: pytest.FixtureRequest, workspace: Path) -> None:
+    play = given(history=histories)(assert_that_the_bridge_balances)
+    settings(max_examples=request.config.getoption("--histories"), deadline=None)(play)()
+
+
+def assert_that_the_bridge_balances(history: list[tuple[int, State]]) -> None:
     account, ledger, instant = Account(size=0, founded=TODAY), Ledger(), START
     pipeline = dlt.pipeline(f"bridge_{uuid4().hex}", destination="duckdb", dataset_name="talkover")
     with Sandbox(account) as sandbox:

@@ -26,6 +26,8 @@ from talkover.report import execute
 from .conftest import CHROMIUM
 from .test_cli import read_to_the_end
 
+pytestmark = pytest.mark.xdist_group("report")  # one process makes it for all of them
+
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
