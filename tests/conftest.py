@@ -31,6 +31,7 @@ from .warehouses import (
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"  # here, since fixtures of a module or session come before `workspace`
 
 CHROMIUM = shutil.which("chromium")
+MINUTES_OF_A_PRODUCT = 30
 
 collect_ignore = ["schedulers"]
 """They need what this environment lacks: test_schedulers.py runs them, each in its own."""
@@ -105,6 +106,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     deselected = [item for item in items if any(item.get_closest_marker(mark) for mark in left_out)]
     config.hook.pytest_deselected(items=deselected)
     items[:] = [item for item in items if item not in deselected]
+    for item in items:
+        takes_long = item.get_closest_marker("product") or item.get_closest_marker("environment")
+        if takes_long and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(MINUTES_OF_A_PRODUCT * 60))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

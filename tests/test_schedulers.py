@@ -58,7 +58,7 @@ def clean_environ(home: Path, **settings: str) -> dict[str, str]:
 
 
 def scheduler_environment(scheduler: str) -> Path:
-    return environment(scheduler, "-e", f".[{scheduler}]", "pytest")
+    return environment(scheduler, "-e", f".[{scheduler}]", "pytest>=9,<9.3", "pytest-timeout>=2.4,<2.5")
 
 
 def run_script(home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
