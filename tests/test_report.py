@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -256,20 +255,30 @@ def test_progress_is_shown_on_a_terminal(workspace: Path) -> None:
     assert "release_requests (3 of 3)" in shown
 
 
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from talkover.analysis import Account
+from talkover.report import execute
+
+try:
+    execute(Path(sys.argv[1]), Account(pipeline_name="talkover_demo"))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
 def test_ctrl_c_while_a_notebook_runs_ends_it_and_its_kernel(workspace: Path) -> None:
     assert main(["load", "--demo"]) == 0
-    pid = workspace / "pid"
-
-    def interrupt() -> None:
-        while not (pid.exists() and pid.read_text()):
+    endless = notebook_of("import os; print(os.getpid(), file=open('pid', 'w')); import time; time.sleep(100)")
+    with subprocess.Popen([sys.executable, "-c", INTERRUPTED, endless], stdout=subprocess.PIPE, text=True) as running:
+        pid = workspace / "pid"
+        while not (pid.exists() and pid.read_text().endswith("\n")):
+            assert running.poll() is None
             time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=interrupt).start()
-    started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        printed("import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(100)")
-    assert time.monotonic() - started < 50
+        running.send_signal(signal.SIGINT)
+        printed, _ = running.communicate(timeout=50)
+    assert (running.returncode, printed) == (0, "interrupted\n")
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
 

@@ -17,8 +17,8 @@ import pandas as pd
 
 from .errors import ConfigurationError
 from .load import PIPELINE
-from .money import money
-from .read import NOT_TOLD, read_view
+from .money import NOT_TOLD, money
+from .read import read_view
 
 MONTHS = 12
 CAPABILITIES = ("fax", "mms", "sms", "voice", "whatsapp")

@@ -21,10 +21,10 @@ from dlt.common.utils import set_working_dir
 
 from .errors import ConfigurationError, NothingLoaded
 from .load import PIPELINE, connect, defaults, duckdb_file, open_pipeline, plain_errors, what_to_run
+from .money import NOT_TOLD
 from .tables import KEYS
 from .views import view_names
 
-NOT_TOLD = "not told"
 BY_NAME: tuple[tuple[str, Callable[[pd.Series], pd.Series]], ...] = (
     (
         "bucket|capability|capability_set|change_type|country_code|currency|current_status|environment_key|finding|kind"
