@@ -377,10 +377,12 @@ class Run:
         names = ColumnNames(self._naming, column_names(model), where)
 
         def read(rows: Sequence[Json]) -> list[SeenRow]:
-            records = read_rows(model, rows, where, self._options.time_zone)
-            page = [names.of(row := record.row(), row["id"]) for record in records]
-            told.update(*page)
-            return [_seen(row, environment_key, is_needed) for row in page]
+            page = []
+            for record in read_rows(model, rows, where, self._options.time_zone):
+                row = names.of(row := record.row(), row["id"])
+                told.update(row)
+                page.append(_seen(row, environment_key, is_needed))
+            return page
 
         return read
 
