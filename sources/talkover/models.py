@@ -41,12 +41,12 @@ MEANING = {"string_type": "must be text", "string_unicode": "holds half a charac
 MAX_DEPTH = 50
 LARGEST_EXACT_DOUBLE = 2**53
 EXACT_DIGITS_OF_A_DOUBLE = 15
-NOISE_ENDS = 10**10
-"""In larger amounts the noise of a double reaches the fifth place after the point, and cannot be told from a digit."""
 
 UTC = timezone.utc
 _CENT = Decimal(1).scaleb(-MONEY_PLACES)
 _FLOAT_NOISE = Decimal("1e-15")
+# Noise that reaches it, in amounts beyond 10 billion, cannot be told from a digit.
+_FIFTH_PLACE = _CENT / 10
 _IS_JSON_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?").fullmatch
 _DAY = re.compile(r"(?!0000-00-00)[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _IS_DAY, _STARTS_WITH_DAY = _DAY.fullmatch, _DAY.match
@@ -120,10 +120,8 @@ def _exact_money(value: int | str | Decimal) -> Decimal:
 
 def _is_float_noise(amount: Decimal, cents: Decimal) -> bool:
     size = max(abs(amount), Decimal(1))
-    return (
-        len(amount.as_tuple().digits) > EXACT_DIGITS_OF_A_DOUBLE
-        and size < NOISE_ENDS
-        and abs(amount - cents) < size * _FLOAT_NOISE
+    return len(amount.as_tuple().digits) > EXACT_DIGITS_OF_A_DOUBLE and abs(amount - cents) < min(
+        size * _FLOAT_NOISE, _FIFTH_PLACE
     )
 
 
