@@ -111,6 +111,8 @@ def test_a_setting_of_the_wrong_kind_is_named(content: bytes, says: str) -> None
         ({"max_concurrent_requests": "4"}, "max_concurrent_requests must be a whole number, but is of type str"),
         ({"full_refresh": "no"}, "full_refresh must be True or False, but is of type str"),
         ({"allow_mass_removal": 1}, "allow_mass_removal must be True or False, but is of type int"),
+        ({"allow_lost_fields": "no"}, "allow_lost_fields must be True or False, but is of type str"),
+        ({"without": 5}, "without must be a list of names, but is of type int"),
         ({"accept_incomplete": "no"}, "accept_incomplete must be True or False, but is of type str"),
     ],
 )

@@ -106,6 +106,7 @@ def talkover_source(
         "True or False",
         full_refresh=full_refresh,
         allow_mass_removal=allow_mass_removal,
+        allow_lost_fields=allow_lost_fields,
         accept_incomplete=accept_incomplete,
     )
     tokens = _tokens(api_token, environments, environment_key)
@@ -195,6 +196,7 @@ def _configured() -> TalkoverConfiguration:
 
 def _left_out(without: Collection[str] | None) -> frozenset[str]:
     """The resources that are not to be asked. Raises ConfigurationError for another name, and for all of them."""
+    _refuse_misfits(Collection, "a list of names", without=without)
     left_out = frozenset([without] if isinstance(without, str) else without or ())
     both = " and ".join(LEDGER_RESOURCES)
     if strange := sorted(left_out.difference(LEDGER_RESOURCES)):
