@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timezone
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,37 @@ def connect(warehouse: str) -> Connect:
 @pytest.fixture
 def connector(sandbox: Sandbox, connect: Connect) -> Connector:
     return connect(sandbox)
+
+
+@pytest.fixture
+def loaded(connector: Connector, account: Account, histories: Histories) -> Connector:
+    """A connector that has loaded the account once."""
+    histories.once(f"{account.numbers} {account.requests}", connector, connector.load)
+    connector.sandbox.seen.clear()
+    return connector
+
+
+class Histories:
+    """Files of accounts with a history, each played once a process and copied for every test: a copy takes no time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def once(self, history: str, connector: Connector, play: Callable[[], object]) -> None:
+        """Leaves what `play` loads, which `history` tells from all others. Only DuckDB has files to copy."""
+        kept = self._folder / f"{blake2b(history.encode(), digest_size=8).hexdigest()}.duckdb"
+        file = Path("talkover_pipeline.duckdb")
+        if connector.destination == "duckdb" and kept.exists():
+            shutil.copy(kept, file)
+            return
+        play()
+        if connector.destination == "duckdb":
+            shutil.copy(file, kept)
+
+
+@pytest.fixture(scope="session")
+def histories(tmp_path_factory: pytest.TempPathFactory) -> Histories:
+    return Histories(tmp_path_factory.mktemp("histories"))
 
 
 def at(text: str) -> datetime:

@@ -69,7 +69,7 @@ def documented(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[duc
     for instant in LOADS:
         assert main(["load", "--demo", "--observed-at", instant]) == 0
     monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(workspace / "talkover_demo.duckdb"))
-    set_today(Connector(None), DOCUMENTED_ON, monkeypatch)  # type: ignore[arg-type]
+    set_today(Connector(None), DOCUMENTED_ON)  # type: ignore[arg-type]
     with duckdb.connect("talkover_demo.duckdb") as connection:
         connection.execute("set timezone = 'UTC'")
         yield connection

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter, defaultdict
 from contextlib import closing
 from datetime import date, datetime, timedelta, timezone
@@ -18,16 +17,16 @@ import pandas as pd
 import psycopg2
 import pytest
 import sqlglot
+from dlt.common.runtime.collector import NullCollector
 from pandas.testing import assert_frame_equal
 from sqlglot import exp
 
-import talkover.views
-from talkover import ViewError, load, read_view, talkover_source
+from talkover import ViewError, read_view, talkover_source
 from talkover.cli import main
 from talkover.sandbox import Account, Sandbox
 from talkover.views import create_views, view_names, view_sql
 
-from .conftest import TODAY, Connect, Connector, Row, at, plain
+from .conftest import TODAY, Connect, Connector, Histories, Row, at, plain
 from .test_source import first
 from .warehouses import new_database
 
@@ -49,47 +48,26 @@ GRAIN = {
 }
 
 
-def set_today(connector: Connector, day: date, monkeypatch: pytest.MonkeyPatch) -> None:
+def set_today(connector: Connector, day: date) -> None:
     """Makes the views again as if it were noon of `day`."""
-    noon = sqlglot.parse_one(f"cast('{day} 12:00:00' as timestamp)", read="duckdb")
-    parsed = talkover.views._parsed
-
-    def parsed_that_day(name: str) -> exp.Expression:
-        def then(node: exp.Expression) -> exp.Expression:
-            is_now = isinstance(node, exp.AtTimeZone) and isinstance(node.this, exp.CurrentTimestamp)
-            return noon if is_now else node
-
-        return parsed(name).transform(then)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(talkover.views, "_parsed", parsed_that_day)
-        patch.setattr(talkover.views, "KEPT", f"views_of_{day}.json")
-        pipeline = connector.pipeline()
-        with pipeline.sql_client() as client:
-            assert create_views(client, Path(pipeline.working_dir)).made == view_names()
-
-
-@pytest.fixture(scope="session")
-def played_year(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the first test that asks for `year` on DuckDB keeps its file: copies are faster than loads."""
-    return tmp_path_factory.mktemp("year") / "talkover_pipeline.duckdb"
+    pipeline = connector.pipeline()
+    with pipeline.sql_client() as client:
+        assert create_views(client, Path(pipeline.working_dir), noon(day)).made == view_names()
 
 
 @pytest.fixture
-def year(connect: Connect, warehouse: str, workspace: Path, played_year: Path) -> Connector:
+def year(connect: Connect, histories: Histories) -> Connector:
     """An account that was loaded now and then over a year."""
     account = Account(seed=5, size=80, founded=TODAY - timedelta(days=365))
-    file = workspace / played_year.name
     with Sandbox(account) as sandbox:
         connector = connect(sandbox)
-        if warehouse == "duckdb" and played_year.exists():
-            shutil.copy(played_year, file)
-            return connector
-        for days in (0, 40, 41, 120, 200, 280, 365):
-            account.advance(TODAY - timedelta(days=365 - days))
-            connector.load(observed_at=noon(account.today))
-    if warehouse == "duckdb":
-        shutil.copy(file, played_year)
+
+        def play() -> None:
+            for days in (0, 40, 41, 120, 200, 280, 365):
+                account.advance(TODAY - timedelta(days=365 - days))
+                connector.load(observed_at=noon(account.today))
+
+        histories.once("a year", connector, play)
     return connector
 
 
@@ -241,7 +219,7 @@ def test_every_month_from_the_first_load_to_now_has_its_row(
     account: Account, connector: Connector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connector.load(observed_at=at("2025-11-30T23:59:59"))
-    set_today(connector, date(2026, 2, 1), monkeypatch)
+    set_today(connector, date(2026, 2, 1))
     rows = connector.rows("monthly_cost")
     months = [date(2025, 11, 1), date(2025, 12, 1), date(2026, 1, 1), date(2026, 2, 1)]
     currencies = {number["currency"] for number in account.numbers.values()}
@@ -423,7 +401,7 @@ def test_renewals_keep_to_the_day_or_the_end_of_a_short_month(
     renewal_date: str, today: date, expected: list[str], connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connector = load_numbers(connect, number("a", renewal_date=renewal_date))
-    set_today(connector, today, monkeypatch)
+    set_today(connector, today)
     rows = sorted(connector.rows("renewal_calendar"), key=lambda row: row["renews_on"])
     assert [str(row["renews_on"]) for row in rows][:4] == expected
     assert len(rows) == 12
@@ -447,7 +425,7 @@ def test_overdue_stands_apart_and_an_end_is_no_cash(connect: Connect, monkeypatc
         number("no date"),
         number("no cost", renewal_date="2026-03-20", monthly_renewal_cost=None),
     )
-    set_today(connector, date(2026, 3, 15), monkeypatch)
+    set_today(connector, date(2026, 3, 15))
     rows = connector.rows("renewal_calendar")
     buckets = {id: Counter(row["bucket"] for row in rows if row["phone_number_id"] == id) for id in connector.by_id()}
     assert buckets == {
@@ -488,7 +466,7 @@ def test_lead_times_are_of_decided_requests_alone(connect: Connect, monkeypatch:
             request("pending", "pending", str(asked)),
         ),
     )
-    set_today(connector, date(2026, 3, 1), monkeypatch)
+    set_today(connector, date(2026, 3, 1))
     rows = {row["outcome"]: row for row in connector.rows("release_lead_times")}
     assert rows.keys() == {"approved", "rejected"}
     approved = rows["approved"]
@@ -597,7 +575,7 @@ def test_each_kind_of_finding(connect: Connect, monkeypatch: pytest.MonkeyPatch)
             request("5", "pending", "2026-03-14", phone_number_id="pending, ends"),
         ),
     )
-    set_today(connector, date(2026, 3, 15), monkeypatch)
+    set_today(connector, date(2026, 3, 15))
     found = findings(connector)
     assert {key: row["monthly_cost"] for key, row in found.items()} == {
         ("approved_still_listed", "approved"): Decimal("2.00"),
@@ -625,9 +603,9 @@ def test_what_a_decision_usually_takes_comes_from_ten_decisions(
     decided = [request(str(n), "approved", "2026-03-01", "2026-03-03", f"gone {n}") for n in range(10)]
     pending = request("p", "pending", "2026-03-14")
     connector = load_numbers(connect, number("a", renewal_date="2026-03-20"), requests=(*decided, pending))
-    set_today(connector, date(2026, 3, 15), monkeypatch)
+    set_today(connector, date(2026, 3, 15))
     assert ("pending_renews_first", "a") not in findings(connector)
-    set_today(connector, date(2026, 3, 19), monkeypatch)
+    set_today(connector, date(2026, 3, 19))
     assert ("pending_renews_first", "a") in findings(connector)
 
 
@@ -639,7 +617,7 @@ def test_a_schedule_that_died_is_visible(
 ) -> None:
     connector.load()
     listed_on = connector.rows("load_runs")[0]["phone_numbers_listed_at"].date()
-    set_today(connector, listed_on + timedelta(days=9), monkeypatch)
+    set_today(connector, listed_on + timedelta(days=9))
     health = {row["resource"]: row for row in connector.rows("data_health")}
     assert (health["phone_numbers"]["age_days"], health["release_requests"]["age_days"]) == (9, 9)
 
@@ -827,17 +805,18 @@ def test_a_view_that_fails_is_no_view_without_tables(part: Connector) -> None:
     assert all(len(reason) <= 200 for reason in views.failed.values())
 
 
-def test_a_load_notes_the_views_that_lack_a_table(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = load._run
+class DropsATable(NullCollector):
+    """Drops a table when dlt's run ends, as a job of somebody else may before the views are made."""
 
-    def load_and_drop(*arguments: Any) -> str:
-        """As a job of somebody else may, between the load and the views."""
-        id = loaded(*arguments)
-        connector.execute("drop table {release_request_changes}")
-        return id
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
 
-    monkeypatch.setattr(load, "_run", load_and_drop)
-    assert connector.load().notes == [
+    def on_end_trace(self, *_: Any) -> None:
+        self._connector.execute("drop table {release_request_changes}")
+
+
+def test_a_load_notes_the_views_that_lack_a_table(connector: Connector) -> None:
+    assert connector.load(progress=DropsATable(connector)).notes == [
         "the dataset has no release_request_changes, so these views were not made: release_request_history. "
         "`talkover load` brings every table"
     ]

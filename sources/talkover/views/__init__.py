@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from graphlib import TopologicalSorter
 from hashlib import blake2b
@@ -46,15 +47,20 @@ def _read_by(name: str) -> set[str]:
     return {table.name for table in _parsed(name).find_all(exp.Table)}
 
 
-def view_sql(name: str, dialect: str, qualify: Callable[[str], exp.Table] = exp.to_table) -> str:
+def view_sql(
+    name: str, dialect: str, qualify: Callable[[str], exp.Table] = exp.to_table, now: datetime | None = None
+) -> str:
     """The statement that creates view `name`, in a dialect of sqlglot. `qualify` tells where tables and views are.
 
-    Raises ConfigurationError for a dialect that sqlglot does not know.
+    The view goes by its database's clock, or takes `now` (in UTC) for the time. Raises ConfigurationError for a dialect
+    that sqlglot does not know.
     """
     query = _parsed(name).copy()
     for table in list(query.find_all(exp.Table)):
         if table.name in KEYS or table.name in view_names():
             table.replace(exp.alias_(qualify(table.name), table.alias or table.name, table=True))
+    if now is not None:
+        query = query.transform(_utc_now_is, sqlglot.parse_one(f"cast('{now:%Y-%m-%d %H:%M:%S}' as timestamp)"))
     if dialect not in ("duckdb", "postgres"):
         query = query.transform(_date_function)
     if dialect in DIFFERENCES:
@@ -93,12 +99,13 @@ class Views:
         return [f"{says}. `talkover load` brings every table"]
 
 
-def create_views(client: SqlClientBase[Any], folder: Path) -> Views:
+def create_views(client: SqlClientBase[Any], folder: Path, now: datetime | None = None) -> Views:
     """Creates every view whose tables are there, in the dataset of `client`.
 
     `folder` is the pipeline's own, where the statements are kept. A view left from before, whose table is gone, stays.
+    `now`: see `view_sql`.
     """
-    statements = _statements(client, folder / KEPT)
+    statements = _statements(client, folder / KEPT, now)
     failed = _run(client, statements)
     if not failed:
         return Views(tuple(statements))
@@ -143,7 +150,7 @@ def _is_there(client: SqlClientBase[Any], table: str) -> bool:
     return True
 
 
-def _statements(client: SqlClientBase[Any], kept: Path) -> dict[str, str]:
+def _statements(client: SqlClientBase[Any], kept: Path, now: datetime | None) -> dict[str, str]:
     """View to the statement that creates it, in their order.
 
     To translate them takes longer than a small load: they are kept in dlt's working directory until anything differs.
@@ -151,7 +158,7 @@ def _statements(client: SqlClientBase[Any], kept: Path) -> dict[str, str]:
     dialect = client.capabilities.sqlglot_dialect or "duckdb"
     sources = [path.read_bytes() for path in sorted(Path(__file__).parent.iterdir()) if path.is_file()]
     where = client.make_qualified_table_name(KEPT)
-    made_of = blake2b(b"\0".join([*sources, f"{dialect} {where} {sqlglot_version}".encode()])).hexdigest()
+    made_of = blake2b(b"\0".join([*sources, f"{dialect} {where} {sqlglot_version} {now}".encode()])).hexdigest()
     with suppress(OSError, ValueError):
         found = json.loads(kept.read_bytes())
         if found["made_of"] == made_of:
@@ -162,7 +169,7 @@ def _statements(client: SqlClientBase[Any], kept: Path) -> dict[str, str]:
         catalog, dataset, table = [""] * (3 - len(path)) + path
         return exp.table_(table, db=dataset, catalog=catalog, quoted=True)
 
-    statements = {name: view_sql(name, dialect, qualify) for name in view_names()}
+    statements = {name: view_sql(name, dialect, qualify, now) for name in view_names()}
     with suppress(OSError):
         kept.write_text(json.dumps({"made_of": made_of, "statements": statements}))
     return statements
@@ -172,6 +179,11 @@ def drop_views(client: SqlClientBase[Any]) -> None:
     """Drops every view that is there, each before those that it reads."""
     for name in reversed(view_names()):
         client.execute_sql(f"drop view if exists {client.make_qualified_table_name(name)}")
+
+
+def _utc_now_is(node: exp.Expression, now: exp.Expression) -> exp.Expression:
+    """`current_timestamp at time zone 'UTC'` as the instant `now`."""
+    return now.copy() if isinstance(node, exp.AtTimeZone) and isinstance(node.this, exp.CurrentTimestamp) else node
 
 
 def _date_function(node: exp.Expression) -> exp.Expression:
