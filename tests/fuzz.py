@@ -224,7 +224,7 @@ class Served(BaseAdapter):
 def read(given: Input) -> list[Json]:
     """The rows that a first run would send. Raises what the connector raises."""
     transport = Transport("talq_fuzz", URL, max_attempts=1, max_wait=1)
-    transport._session.mount(URL, Served(given))
+    transport.session.mount(URL, Served(given))
     client = TalkoverClient(transport, reading_pause=0)
     tables: dict[str, Any] = {"phone_numbers": {}, "phone_number_agents": {}}
     first_run = Run({"default": client}, Options(), SCHEMA, tables)

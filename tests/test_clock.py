@@ -1,48 +1,35 @@
-"""A machine's clock that is wrong: time is set back in the process of the run itself, or the API tells another one."""
+"""A machine's clock that is wrong: it is set back between two runs, or the API tells another one."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+import time_machine
 
 from talkover import ConfigurationError
+from talkover.cli import main
 from talkover.sandbox import Account, Sandbox
 
 from .conftest import Connector, at
 
-HOURS_AGO = """
-import datetime, sys
-from talkover import cli, run
 
-class Late(datetime.datetime):
-    @classmethod
-    def now(cls, tz=None):
-        return datetime.datetime.now(tz) - datetime.timedelta(hours=3)
-
-run.datetime = Late
-sys.exit(cli.main(["load", "--destination", "duckdb"]))
-"""
-"""No process may have a clock of its own without a library that this project does without: the run's one seam is."""
-
-
-def test_a_clock_that_jumps_back_is_said_and_loses_nothing(sandbox: Sandbox, account: Account) -> None:
+def test_a_clock_that_jumps_back_is_said_and_loses_nothing(
+    sandbox: Sandbox, account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     connector = Connector(sandbox)
     connector.load()
     before, asked = connector.state(), len(sandbox.seen)
     account.buy()
-    environment = os.environ | {"TALKOVER_TOKEN": sandbox.token, "SOURCES__TALKOVER__BASE_URL": sandbox.base_url}
-    done = subprocess.run(
-        [sys.executable, "-c", HOURS_AGO], env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
-    assert "history only goes forward" in done.stderr
-    assert "set this machine's clock" in done.stderr
+    monkeypatch.setenv("TALKOVER_TOKEN", sandbox.token)
+    monkeypatch.setenv("SOURCES__TALKOVER__BASE_URL", sandbox.base_url)
+    with time_machine.travel(datetime.now(timezone.utc) - timedelta(hours=3)):
+        assert main(["load", "--destination", "duckdb"]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "history only goes forward" in said
+    assert "set this machine's clock" in said
     assert len(sandbox.seen) == asked
     assert connector.state() == before
     summary = connector.load()

@@ -15,12 +15,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-import tenacity
 
 from talkover import TalkoverError
 from talkover.client import PHONE_NUMBERS, RELEASE_REQUESTS
 from talkover.sandbox import FAULTS, Account, Fault, Sandbox
-from talkover.views import Views
 
 from .conftest import TODAY, Connector, at
 from .model import Model, Table, tables_in
@@ -90,8 +88,8 @@ def account_of_three_pages() -> Account:
 
 
 def load(connector: Connector, day: object) -> None:
-    # One page after the other, so that a list that moves does so between two pages.
-    connector.load(per_page=PAGE_SIZE, max_concurrent_requests=1, observed_at=day)
+    # One page after the other, so that a list that moves does so between two pages. Views do not depend on the API.
+    connector.load(per_page=PAGE_SIZE, max_concurrent_requests=1, observed_at=day, create_views=False)
 
 
 @pytest.fixture(autouse=True)
@@ -99,8 +97,6 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.5")
     monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "3")
     monkeypatch.setenv("RUNTIME__REQUEST_MAX_RETRY_DELAY", "1")
-    monkeypatch.setattr("talkover.client.wait_fixed", lambda _seconds: tenacity.wait_none())
-    monkeypatch.setattr("talkover.load.create_views", lambda *_: Views())  # they do not depend on the API
 
 
 @dataclass

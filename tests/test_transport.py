@@ -18,7 +18,7 @@ from talkover.client import PHONE_NUMBERS, RELEASE_REQUESTS
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import Answer
 from talkover.sandbox.server import RateLimit, Request
-from talkover.transport import Transport, server_message
+from talkover.transport import Pace, Transport, server_message
 
 from .conftest import TODAY, Connector
 from .listings import client, fetch, ids, read_ids
@@ -487,19 +487,25 @@ def test_the_first_answer_of_a_new_window_counts() -> None:
     assert time.monotonic() - started < 20, "the new window lasts a minute"
 
 
-def test_the_pace_stays_within_what_the_headers_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pace_stays_within_what_the_headers_allow() -> None:
     """The server refuses nothing, because nothing is asked before its window allows it."""
     limit = RateLimit(5, 1.0)
     with Sandbox(Account(size=230, founded=TODAY), rate_limit=limit) as sandbox:
         answers: list[int] = []
         plain = sandbox.answer
         sandbox.answer = lambda request: (answer := plain(request), answers.append(answer[0].status))[0]  # type: ignore[method-assign]
-        monkeypatch.setattr("talkover.transport.MINUTE", limit.seconds)
         started = time.monotonic()
         connection = client(sandbox, per_page=20, side_by_side=8)
         connection.fetch(PHONE_NUMBERS, read_ids)
         seconds = time.monotonic() - started
-        pace = connection.transport.pace
     assert set(answers) == {200}
     assert len(answers) <= limit.requests * (seconds / limit.seconds + 1)
-    assert limit.requests <= pace.most_a_minute <= 2 * limit.requests < pace.requests, "two windows meet"
+    assert connection.transport.pace.requests == 12
+
+
+def test_the_most_requests_a_minute_are_those_of_any_60_seconds() -> None:
+    seconds = [0.0, 10.0, 59.0, 61.0, 62.0, 63.0, 200.0]
+    pace = Pace(clock=iter(seconds).__next__)
+    for _ in seconds:
+        pace.count()
+    assert (pace.requests, pace.most_a_minute) == (7, 5), "from 10 to 63"

@@ -51,7 +51,7 @@ from dlt.pipeline.helpers import retry_load
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 from tomlkit.exceptions import ParseError, TOMLKitError
 
-from . import __version__
+from . import __version__, views
 from .arrow import is_news, send_arrow
 from .destinations import refuse_unfit
 from .errors import ConfigurationError, LoadError, NothingLoaded, TalkoverError, ViewError
@@ -59,7 +59,7 @@ from .lock import WAIT_SECONDS, file_lock, postgres_lock
 from .memory import IN_UTC, in_utc
 from .source import talkover_source
 from .tables import LEDGER_RESOURCES
-from .views import Views, create_views
+from .views import Views
 
 PIPELINE = "talkover_pipeline"
 DEMO_PIPELINE = "talkover_demo"
@@ -149,6 +149,7 @@ def load_account(
     progress: Collector | None = None,
     is_alone: bool = False,
     wait_seconds: float = WAIT_SECONDS,
+    create_views: bool = True,
     **source_arguments: Any,
 ) -> Summary:
     """Loads every phone number and release request, and tells what changed.
@@ -160,6 +161,7 @@ def load_account(
         progress: a collector of dlt.
         is_alone: this process does nothing else, so that DuckDB can be kept from importing pandas.
         wait_seconds: how long another load of this pipeline or dataset is waited for.
+        create_views: creates the views after the tables are loaded.
         source_arguments: see `talkover_source`.
 
     Raises:
@@ -180,11 +182,10 @@ def load_account(
             _suit_duckdb(pipeline, source)
             notes = _finish_pending(pipeline)
             load_id = _run(pipeline, source)
-            with connect(pipeline) as client:
-                views = create_views(client, Path(pipeline.working_dir))
-            summary = _summary(pipeline, load_id, notes + views.notes, time.monotonic() - started)
-    if views.failed:
-        raise ViewError(views.failed, summary)
+            made = _create_views(pipeline) if create_views else Views()
+            summary = _summary(pipeline, load_id, notes + made.notes, time.monotonic() - started)
+    if made.failed:
+        raise ViewError(made.failed, summary)
     return summary
 
 
@@ -194,8 +195,13 @@ def create_views_alone(destination: Any = None, dataset: str | None = None, pipe
         pipeline = open_pipeline(destination, dataset, pipeline_name)
         if not _is_loaded(pipeline):
             raise NothingLoaded(f"dataset {pipeline.dataset_name!r} is not there yet: {what_to_run(pipeline)}")
-        with _dataset_lock(pipeline, WAIT_SECONDS), connect(pipeline) as client:
-            return create_views(client, Path(pipeline.working_dir))
+        with _dataset_lock(pipeline, WAIT_SECONDS):
+            return _create_views(pipeline)
+
+
+def _create_views(pipeline: dlt.Pipeline) -> Views:
+    with connect(pipeline) as client:
+        return views.create_views(client, Path(pipeline.working_dir))
 
 
 class _OfTheProcess:

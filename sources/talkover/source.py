@@ -249,7 +249,12 @@ def _clients(
             backoff=runtime.request_backoff_factor,
             max_wait=runtime.request_max_retry_delay,
         )
-        clients[key] = TalkoverClient(transport, per_page=per_page, max_concurrent_requests=max_concurrent_requests)
+        clients[key] = TalkoverClient(
+            transport,
+            per_page=per_page,
+            max_concurrent_requests=max_concurrent_requests,
+            reading_pause=runtime.request_backoff_factor,
+        )
     return clients
 
 

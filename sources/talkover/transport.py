@@ -16,7 +16,7 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -86,7 +86,7 @@ class Transport:
         self._max_wait = max_wait
         self._cancelled = threading.Event()
         self._allowance = _Allowance(max_wait, self._cancelled, self.pace)
-        self._session = _open_session(self._token, self._base_url, connections)
+        self.session = _open_session(self._token, self._base_url, connections)
 
     def get(self, endpoint: str, params: Mapping[str, Any]) -> Any:
         """The parsed JSON of `endpoint`, fractions as Decimal.
@@ -126,14 +126,14 @@ class Transport:
 
     def close(self) -> None:
         """Closes the connections; another `get` opens new ones."""
-        self._session.close()
+        self.session.close()
 
     def _ask(self, endpoint: str, params: Mapping[str, Any]) -> Any:
         self._allowance.take()
         headers: Mapping[str, str] = {}
         try:
             url = f"{self._base_url}/{endpoint}"
-            with self._session.get(url, params=dict(params), timeout=self._timeout, stream=True) as response:
+            with self.session.get(url, params=dict(params), timeout=self._timeout, stream=True) as response:
                 headers = response.headers
                 self.clock_ahead = time.time() - _server_time(headers)
                 body = self._read_body(endpoint, response)
@@ -165,7 +165,7 @@ class Transport:
 
     def _proxy(self) -> str | None:
         """The proxy that the environment names for the API."""
-        if not self._session.trust_env:
+        if not self.session.trust_env:
             return None
         proxy: str | None = select_proxy(self._base_url, get_environ_proxies(self._base_url))
         return proxy
@@ -270,13 +270,14 @@ class _Passing(Exception):
 class Pace:
     """How many requests were sent, and the most of them within any minute: plans are limited by the minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.requests = 0
         self.most_a_minute = 0
+        self._clock = clock
         self._of_this_minute: deque[float] = deque()
 
     def count(self) -> None:
-        now = time.monotonic()
+        now = self._clock()
         self._of_this_minute.append(now)
         while self._of_this_minute[0] <= now - MINUTE:
             self._of_this_minute.popleft()
