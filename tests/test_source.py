@@ -34,31 +34,29 @@ def first(account: Account) -> Row:
 
 
 def test_accepting_an_incomplete_listing_loads_it_and_removes_nothing(
-    account: Account, sandbox: Sandbox, connector: Connector
+    account: Account, sandbox: Sandbox, loaded: Connector
 ) -> None:
-    connector.load()
     released = first(account)["id"]
     account.release(released)
     bought = account.buy()["id"]
     sandbox.faults = [Fault("wrong-total", "phone-numbers", times=99)]
-    summary = connector.load(accept_incomplete=True)
-    assert {released, bought} <= set(connector.by_id())
+    summary = loaded.load(accept_incomplete=True)
+    assert {released, bought} <= set(loaded.by_id())
     assert not summary.resources["phone_numbers"].complete
     assert summary.resources["phone_numbers"].removed == 0
-    assert connector.rows("load_runs")[-1]["phone_numbers_complete"] == 0  # MariaDB has no booleans
+    assert loaded.rows("load_runs")[-1]["phone_numbers_complete"] == 0  # MariaDB has no booleans
 
 
 # A run without changes, and changes that updated_at does not tell.
 
 
 @pytest.mark.essential
-def test_a_second_run_without_changes_touches_nothing_but_the_ledger(connector: Connector) -> None:
-    connector.load()
-    before, loads = connector.state(), connector.load_ids()
-    summary = connector.load()
-    assert connector.state() == before
-    assert connector.load_ids() == loads
-    assert len(connector.rows("load_runs")) == 2
+def test_a_second_run_without_changes_touches_nothing_but_the_ledger(loaded: Connector) -> None:
+    before, loads = loaded.state(), loaded.load_ids()
+    summary = loaded.load()
+    assert loaded.state() == before
+    assert loaded.load_ids() == loads
+    assert len(loaded.rows("load_runs")) == 2
     counts = summary.resources["phone_numbers"]
     assert (counts.added, counts.changed, counts.removed, counts.unchanged) == (0, 0, 0, 57)
 
@@ -83,7 +81,9 @@ CHANGES: dict[str, tuple[Row, Row, Row]] = {
 """What a number was, becomes, and is to be in its row."""
 
 
-def test_a_change_is_seen_although_updated_at_does_not_move(account: Account, connector: Connector) -> None:
+def test_a_change_is_seen_although_updated_at_does_not_move(
+    account: Account, connector: Connector, subtests: pytest.Subtests
+) -> None:
     numbers = dict(zip(CHANGES, account.numbers.values(), strict=False))
     for change, (before, _, _) in CHANGES.items():
         numbers[change].update(before)
@@ -94,9 +94,10 @@ def test_a_change_is_seen_although_updated_at_does_not_move(account: Account, co
     rows, on_numbers = connector.by_id(), connector.rows("phone_number_agents")
     for change, (_, _, expected) in CHANGES.items():
         id, agents = numbers[change]["id"], numbers[change]["agents"] or []
-        assert {name: rows[id][name] for name in expected} == expected, change
-        attached = [row["agent_id"] for row in on_numbers if row["phone_number_id"] == id]
-        assert attached == [agent["id"] for agent in agents], change
+        with subtests.test(change):
+            assert {name: rows[id][name] for name in expected} == expected
+            attached = [row["agent_id"] for row in on_numbers if row["phone_number_id"] == id]
+            assert attached == [agent["id"] for agent in agents]
 
 
 # Numbers that go and return, and the change log.
@@ -162,9 +163,8 @@ def test_a_to_b_to_a_makes_three_rows(account: Account, connector: Connector) ->
     assert versions[0]["row_fingerprint"] == versions[2]["row_fingerprint"]
 
 
-def test_the_change_log_has_no_countdowns(connector: Connector) -> None:
-    connector.load()
-    row = connector.rows("phone_number_changes")[0]
+def test_the_change_log_has_no_countdowns(loaded: Connector) -> None:
+    row = loaded.rows("phone_number_changes")[0]
     assert {"days_until_monthly_renewal", "is_due_for_monthly_renewal"} & row.keys() == set()
 
 
@@ -236,14 +236,13 @@ def test_a_resource_left_out_of_a_first_load_is_not_asked_and_its_tables_and_all
 
 @pytest.mark.parametrize("resource", RESOURCES)
 def test_a_resource_left_out_of_a_later_load_stays_as_it_was(
-    resource: str, account: Account, connector: Connector
+    resource: str, account: Account, loaded: Connector
 ) -> None:
-    connector.load()
-    before, loads = held(connector, resource), connector.load_ids()
+    before, loads = held(loaded, resource), loaded.load_ids()
     account.advance(TODAY + timedelta(days=40))
-    connector.load(without=(resource,), full_refresh=True)
-    assert held(connector, resource) == before
-    after = connector.load_ids()
+    loaded.load(without=(resource,), full_refresh=True)
+    assert held(loaded, resource) == before
+    after = loaded.load_ids()
     assert {table: after[table] == loads[table] for table in TABLES_OF[resource]} == dict.fromkeys(
         TABLES_OF[resource], True
     )
@@ -262,29 +261,27 @@ def test_a_forbidden_endpoint_does_not_keep_the_rest_from_being_loaded(sandbox: 
 # The guard.
 
 
-def test_an_empty_listing_is_refused_where_numbers_were_known(account: Account, connector: Connector) -> None:
-    connector.load()
-    before = connector.state()
+def test_an_empty_listing_is_refused_where_numbers_were_known(account: Account, loaded: Connector) -> None:
+    before = loaded.state()
     account.numbers.clear()
     with pytest.raises(
         SuspiciousRemoval, match="lists 0 rows where 57 were known: 57 would be removed.*--allow-mass-removal"
     ):
-        connector.load()
-    assert connector.state() == before
-    connector.load(allow_mass_removal=True)
-    assert connector.rows("phone_numbers") == []
-    assert connector.rows("phone_number_agents") == []
+        loaded.load()
+    assert loaded.state() == before
+    loaded.load(allow_mass_removal=True)
+    assert loaded.rows("phone_numbers") == []
+    assert loaded.rows("phone_number_agents") == []
 
 
-def test_agents_alone_are_guarded_too(account: Account, sandbox: Sandbox, connector: Connector) -> None:
-    connector.load()
-    before = connector.rows("phone_number_agents")
+def test_agents_alone_are_guarded_too(account: Account, sandbox: Sandbox, loaded: Connector) -> None:
+    before = loaded.rows("phone_number_agents")
     account.numbers.clear()
     source = talkover_source(sandbox.token, base_url=sandbox.base_url).with_resources("phone_number_agents")
     with pytest.raises(PipelineStepFailed, match="35 would be removed"):
-        connector.pipeline().run(source)
+        loaded.pipeline().run(source)
     assert before
-    assert connector.rows("phone_number_agents") == before
+    assert loaded.rows("phone_number_agents") == before
 
 
 def nest(number: Row) -> Row:
@@ -293,35 +290,32 @@ def nest(number: Row) -> Row:
 
 
 @pytest.mark.essential
-def test_a_listing_without_the_fields_that_were_held_is_refused(account: Account, connector: Connector) -> None:
-    connector.load()
-    before = connector.state()
+def test_a_listing_without_the_fields_that_were_held_is_refused(account: Account, loaded: Connector) -> None:
+    before = loaded.state()
     account.numbers = {id: nest(number) for id, number in account.numbers.items()}
     with pytest.raises(
         SuspiciousRemoval,
         match=r"57 rows, none of them with a value of number \(57 of 57 held rows have one\), .*--allow-lost-fields",
     ):
-        connector.load()
-    assert connector.state() == before
-    connector.load(allow_lost_fields=True)
-    assert {row["monthly_renewal_cost"] for row in connector.rows("phone_numbers")} == {None}
-    assert connector.load().resources["phone_numbers"].unchanged == 57
+        loaded.load()
+    assert loaded.state() == before
+    loaded.load(allow_lost_fields=True)
+    assert {row["monthly_renewal_cost"] for row in loaded.rows("phone_numbers")} == {None}
+    assert loaded.load().resources["phone_numbers"].unchanged == 57
 
 
 @pytest.mark.parametrize("field", ["monthly_renewal_cost", "has_voice", "renewal_date", "current_status"])
-def test_a_field_that_is_renamed_is_a_field_lost(field: str, account: Account, connector: Connector) -> None:
-    connector.load()
+def test_a_field_that_is_renamed_is_a_field_lost(field: str, account: Account, loaded: Connector) -> None:
     for number in account.numbers.values():
         number[f"new_{field}"] = number.pop(field)
     with pytest.raises(SuspiciousRemoval, match=f"none of them with a value of {field} "):
-        connector.load()
+        loaded.load()
 
 
-def test_one_row_with_a_value_is_enough(account: Account, connector: Connector) -> None:
-    connector.load()
+def test_one_row_with_a_value_is_enough(account: Account, loaded: Connector) -> None:
     for number in list(account.numbers.values())[1:]:
         number["renewal_date"] = None
-    assert connector.load().resources["phone_numbers"].changed == 56
+    assert loaded.load().resources["phone_numbers"].changed == 56
 
 
 def test_requests_are_guarded_too_but_for_what_only_settled_ones_have(account: Account, connector: Connector) -> None:
@@ -420,7 +414,7 @@ VALUES: dict[str, tuple[Row, str, Any]] = {
 """What the API sends of a number, and what is stored in which column."""
 
 
-def test_a_value_is_stored_as_what_it_means(account: Account, connector: Connector) -> None:
+def test_a_value_is_stored_as_what_it_means(account: Account, connector: Connector, subtests: pytest.Subtests) -> None:
     sent_to = dict(zip(VALUES, account.numbers.values(), strict=False))
     for meaning, number in sent_to.items():
         number.update(VALUES[meaning][0])
@@ -429,7 +423,8 @@ def test_a_value_is_stored_as_what_it_means(account: Account, connector: Connect
         rows = {row["number"]: row for row in connector.rows(table)}
         for meaning, (_, column, stored) in VALUES.items():
             if (table, column) != ("phone_number_changes", "days_until_monthly_renewal"):
-                assert rows[sent_to[meaning]["number"]][column] == stored, (table, meaning)
+                with subtests.test(meaning, table=table):
+                    assert rows[sent_to[meaning]["number"]][column] == stored
 
 
 @pytest.mark.duckdb
@@ -614,16 +609,15 @@ def test_one_resource_alone_is_loaded_alone_and_asks_one_endpoint(
 
 
 def test_loading_one_table_without_its_log_loses_nothing_for_the_log(
-    account: Account, connector: Connector, warehouse: str
+    account: Account, loaded: Connector, warehouse: str
 ) -> None:
-    connector.load()
     first(account)["type"] = "fax"
     pipeline = dlt.pipeline("talkover_pipeline", destination=warehouse, dataset_name="talkover")
-    source = talkover_source(connector.sandbox.token, base_url=connector.sandbox.base_url)
+    source = talkover_source(loaded.sandbox.token, base_url=loaded.sandbox.base_url)
     pipeline.run(source.with_resources("phone_numbers"))
-    assert types_of_change(connector, first(account)["id"]) == ["added"]
-    connector.load()
-    assert types_of_change(connector, first(account)["id"]) == ["added", "changed"]
+    assert types_of_change(loaded, first(account)["id"]) == ["added"]
+    loaded.load()
+    assert types_of_change(loaded, first(account)["id"]) == ["added", "changed"]
 
 
 def test_the_source_can_be_used_twice(sandbox: Sandbox, account: Account, warehouse: str) -> None:
@@ -656,12 +650,11 @@ def test_the_source_is_iterated_without_a_pipeline(sandbox: Sandbox, account: Ac
     assert [row["id"] for row in rows] == list(account.numbers)
 
 
-def test_a_full_refresh_sends_every_row_again_and_changes_nothing(connector: Connector) -> None:
-    connector.load()
-    before, loads = connector.state(), connector.load_ids()
-    connector.load(full_refresh=True)
-    assert connector.state() == before
-    after = connector.load_ids()
+def test_a_full_refresh_sends_every_row_again_and_changes_nothing(loaded: Connector) -> None:
+    before, loads = loaded.state(), loaded.load_ids()
+    loaded.load(full_refresh=True)
+    assert loaded.state() == before
+    after = loaded.load_ids()
     for table in ("phone_numbers", "phone_number_agents", "release_requests"):
         assert after[table].isdisjoint(loads[table])
     for table in ("phone_number_changes", "release_request_changes"):
@@ -836,11 +829,10 @@ def test_a_merge_that_names_no_strategy_is_the_right_one(sandbox: Sandbox, accou
         ),
     ],
 )
-def test_a_table_damaged_by_another_disposition_is_named_and_repaired(damage: str, connector: Connector) -> None:
-    connector.load()
-    before = connector.state()
-    connector.execute(damage)
+def test_a_table_damaged_by_another_disposition_is_named_and_repaired(damage: str, loaded: Connector) -> None:
+    before = loaded.state()
+    loaded.execute(damage)
     with pytest.raises(LoadError, match="another write disposition than merge.*--full-refresh"):
-        connector.load()
-    connector.load(full_refresh=True)
-    assert connector.state() == before
+        loaded.load()
+    loaded.load(full_refresh=True)
+    assert loaded.state() == before

@@ -612,21 +612,17 @@ def test_what_a_decision_usually_takes_comes_from_ten_decisions(
 # Health.
 
 
-def test_a_schedule_that_died_is_visible(
-    account: Account, connector: Connector, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    connector.load()
-    listed_on = connector.rows("load_runs")[0]["phone_numbers_listed_at"].date()
-    set_today(connector, listed_on + timedelta(days=9))
-    health = {row["resource"]: row for row in connector.rows("data_health")}
+def test_a_schedule_that_died_is_visible(account: Account, loaded: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed_on = loaded.rows("load_runs")[0]["phone_numbers_listed_at"].date()
+    set_today(loaded, listed_on + timedelta(days=9))
+    health = {row["resource"]: row for row in loaded.rows("data_health")}
     assert (health["phone_numbers"]["age_days"], health["release_requests"]["age_days"]) == (9, 9)
 
 
-def test_a_filtered_listing_does_not_pass_for_a_complete_one(connector: Connector) -> None:
-    connector.load()
-    complete = connector.rows("load_runs")[0]["phone_numbers_listed_at"]
-    connector.load(type="voice")
-    health = {row["resource"]: row for row in connector.rows("data_health")}["phone_numbers"]
+def test_a_filtered_listing_does_not_pass_for_a_complete_one(loaded: Connector) -> None:
+    complete = loaded.rows("load_runs")[0]["phone_numbers_listed_at"]
+    loaded.load(type="voice")
+    health = {row["resource"]: row for row in loaded.rows("data_health")}["phone_numbers"]
     assert health["last_complete_listing_at"] == complete
     assert not health["last_listing_was_complete"]
     assert health["listed"] < health["rows_held"] == 57
@@ -749,13 +745,12 @@ def test_the_command_line_prints_the_summary_names_the_view_and_exits_1(
     assert "data_health" in err
 
 
-def test_a_view_that_is_gone_or_changed_is_made_again(connector: Connector) -> None:
-    connector.load()
-    before = connector.rows("current_numbers")
-    connector.execute("drop view {data_health}")
-    connector.load()
-    assert connector.rows("data_health")
-    assert connector.rows("current_numbers") == before
+def test_a_view_that_is_gone_or_changed_is_made_again(loaded: Connector) -> None:
+    before = loaded.rows("current_numbers")
+    loaded.execute("drop view {data_health}")
+    loaded.load()
+    assert loaded.rows("data_health")
+    assert loaded.rows("current_numbers") == before
 
 
 def test_views_are_made_without_loading(connect: Connect, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
