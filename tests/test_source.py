@@ -216,6 +216,7 @@ def held(connector: Connector, resource: str) -> dict[str, list[Row]]:
 RESOURCES = {"phone_numbers": "phone-numbers", "release_requests": "phone-numbers/release-requests"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resource", RESOURCES)
 def test_a_resource_left_out_of_a_first_load_is_not_asked_and_its_tables_and_all_views_are_there(
     resource: str, sandbox: Sandbox, connector: Connector
@@ -488,6 +489,7 @@ def test_a_missing_field_is_null_and_country_is_taken_for_country_code(account: 
     assert connector.load_ids() == loads, "another spelling of the same row is no change"
 
 
+@pytest.mark.slow
 def test_many_agents_on_one_number_are_loaded_in_time(account: Account, sandbox: Sandbox) -> None:
     """Their rows were looked up in a way that took hours for 100,000."""
     connector = Connector(sandbox)
@@ -533,6 +535,7 @@ def test_rows_carry_their_environment_and_none_removes_anothers(live: Account, t
     assert {(row["id"], row["environment_key"]) for row in both.rows("phone_numbers")} == listed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [("live", "test"), ("test", "live")])
 def test_a_number_that_moves_to_another_environment_is_one_row(
     order: tuple[str, str], live: Account, test: Account, both: Connector
@@ -620,6 +623,7 @@ def test_loading_one_table_without_its_log_loses_nothing_for_the_log(
     assert types_of_change(loaded, first(account)["id"]) == ["added", "changed"]
 
 
+@pytest.mark.slow
 def test_the_source_can_be_used_twice(sandbox: Sandbox, account: Account, warehouse: str) -> None:
     pipeline = dlt.pipeline("again", destination=warehouse, dataset_name="numbers")
     source = talkover_source(sandbox.token, base_url=sandbox.base_url)
@@ -661,6 +665,7 @@ def test_a_full_refresh_sends_every_row_again_and_changes_nothing(loaded: Connec
         assert after[table] == loads[table]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refresh", ["drop_sources", "drop_resources", "drop_data"])
 def test_every_refresh_mode_of_dlt_leaves_the_tables_full(
     refresh: Any, account: Account, sandbox: Sandbox, warehouse: str
@@ -674,6 +679,7 @@ def test_every_refresh_mode_of_dlt_leaves_the_tables_full(
     assert count(pipeline, "release_requests") == len(account.requests)
 
 
+@pytest.mark.slow
 def test_dev_mode_loads_everything_into_a_dataset_of_its_own(sandbox: Sandbox, warehouse: str) -> None:
     for _ in range(2):
         pipeline = dlt.pipeline("developed", destination=warehouse, dataset_name="numbers", dev_mode=True)
@@ -806,6 +812,7 @@ def test_a_filter_of_dlt_is_refused_since_every_run_would_count_its_rows_again(s
         plain_pipeline().extract(source)
 
 
+@pytest.mark.slow
 def test_a_merge_that_names_no_strategy_is_the_right_one(sandbox: Sandbox, account: Account) -> None:
     pipeline = plain_pipeline()
     for _ in range(2):
@@ -814,6 +821,7 @@ def test_a_merge_that_names_no_strategy_is_the_right_one(sandbox: Sandbox, accou
         account.release(next(iter(account.numbers)))
 
 
+@pytest.mark.slow
 @pytest.mark.duckdb
 @pytest.mark.parametrize(
     "damage",
