@@ -484,7 +484,9 @@ def _forget_other_destination(pipeline: dlt.Pipeline) -> None:
 
 def _finish_pending(pipeline: dlt.Pipeline) -> list[str]:
     """Loads what a killed run left behind, or drops it where it cannot be loaded: the next listing holds it anyway."""
-    pipeline.sync_destination()
+    if not pipeline.has_pending_data:
+        return []
+    pipeline.sync_destination()  # which drops it where the dataset is gone
     if not pipeline.has_pending_data:
         return []
     log.warning("finishing what an earlier run left pending")
