@@ -17,6 +17,7 @@ import pytest
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
 from talkover import Summary, load_account
+from talkover.cli import main
 from talkover.load import open_pipeline
 from talkover.sandbox import Account, Sandbox
 
@@ -251,14 +252,27 @@ class Histories:
 
     def once(self, history: str, connector: Connector, play: Callable[[], object]) -> None:
         """Leaves what `play` loads, which `history` tells from all others. Only DuckDB has files to copy."""
-        kept = self._folder / f"{blake2b(history.encode(), digest_size=8).hexdigest()}.duckdb"
-        file = Path("talkover_pipeline.duckdb")
-        if connector.destination == "duckdb" and kept.exists():
+        if connector.destination == "duckdb":
+            self.file(history, Path("talkover_pipeline.duckdb"), play)
+        else:
+            play()
+
+    def file(self, history: str, file: Path, play: Callable[[], object]) -> None:
+        """The same for any `file` that `play` makes."""
+        kept = self._folder / blake2b(history.encode(), digest_size=8).hexdigest()
+        if kept.exists():
             shutil.copy(kept, file)
             return
         play()
-        if connector.destination == "duckdb":
-            shutil.copy(file, kept)
+        shutil.copy(file, kept)
+
+
+@pytest.fixture
+def demo(workspace: Path, histories: Histories) -> Path:
+    """The file of the demo account, loaded once."""
+    file = workspace / "talkover_demo.duckdb"
+    histories.file("demo", file, lambda: main(["load", "--demo"]))
+    return file
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ import duckdb
 import pytest
 
 from talkover.cli import main
-from talkover.sandbox import Sandbox
 from talkover.tables import KEYS, columns
 from talkover.views import view_names
 
@@ -75,9 +74,9 @@ def documented(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[duc
         yield connection
 
 
-def test_every_column_of_every_view_is_described(sandbox: Sandbox) -> None:
+@pytest.mark.duckdb
+def test_every_column_of_every_view_is_described(loaded: Connector) -> None:
     text = REFERENCE.read_text()
-    Connector(sandbox).load()
     with duckdb.connect("talkover_pipeline.duckdb") as connection:
         for view in view_names():
             section = re.search(rf"\n### {view}\n(.*?)(?=\n### |\Z)", text, re.DOTALL)
@@ -88,6 +87,7 @@ def test_every_column_of_every_view_is_described(sandbox: Sandbox) -> None:
     assert set(view_names()) == set(GRAIN)
 
 
+@pytest.mark.slow
 def test_every_example_gives_the_output_that_is_shown(documented: duckdb.DuckDBPyConnection) -> None:
     text = REFERENCE.read_text()
 

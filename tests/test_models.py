@@ -245,6 +245,7 @@ def test_a_day_out_of_range_is_named(text: str) -> None:
         read_rows(PhoneNumber, [{"id": "a", "renewal_date": text}], "GET /x")
 
 
+@pytest.mark.slow
 def test_the_ends_of_time_are_loaded_exactly_and_no_view_breaks(account: Account, connector: Connector) -> None:
     """One microsecond more or less would not fit: PostgreSQL, DuckDB and Parquet all count microseconds in 64 bits."""
     if connector.destination == "clickhouse":

@@ -17,7 +17,7 @@ from talkover.analysis import bridge, explained
 from talkover.report import NOTEBOOKS, execute, notebooks_folder, write_report
 from talkover.sandbox import Account, Sandbox
 
-from .conftest import TODAY, Connector, at
+from .conftest import TODAY, Connector, Histories, at
 from .test_source import first
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
@@ -93,6 +93,7 @@ def test_headlines_are_those_of_the_views(connector: Connector, account: Account
     assert all(cost in text for cost in at_stake)
 
 
+@pytest.mark.slow
 def test_money_is_written_in_the_digits_of_its_currency(sandbox: Sandbox, account: Account) -> None:
     for place, id in enumerate(list(account.numbers)):
         account.numbers[id] |= (
@@ -141,7 +142,13 @@ ACCOUNTS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("accounts", ACCOUNTS.values(), ids=ACCOUNTS)
+@pytest.mark.parametrize(
+    "accounts",
+    [
+        pytest.param(accounts, id=name, marks=[] if len(accounts) > 1 or name == "empty" else pytest.mark.product)
+        for name, accounts in ACCOUNTS.items()
+    ],
+)
 def test_every_account_gives_a_report(accounts: list[Account], workspace: Path) -> None:
     load(*accounts)
     write_report(Analysed(), workspace / "out.html")
@@ -155,6 +162,7 @@ def test_every_account_gives_a_report(accounts: list[Account], workspace: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.product
 def test_a_report_on_twenty_thousand_numbers_stays_small(workspace: Path) -> None:
     account = Account(seed=4, size=20_000, founded=TODAY)
     with Sandbox(account, pagination="none") as sandbox:
@@ -177,22 +185,26 @@ def test_one_environment_and_a_month_to_begin_with(workspace: Path) -> None:
         Analysed("env2")
 
 
-def a_year_of_euros(sandbox: Sandbox, account: Account) -> Connector:
+@pytest.fixture
+def a_year_of_euros(sandbox: Sandbox, account: Account, histories: Histories) -> None:
     """Dollars since June; euros, and with them pounds that were dollars, since January."""
     connector = Connector(sandbox)
-    for number in account.numbers.values():
-        number |= {"currency": "USD", "monthly_renewal_cost": "1.00"}
-    connector.load(observed_at=at("2025-06-15T00:00:00"))
-    account.buy().update(currency="EUR", monthly_renewal_cost="20.00")
-    first(account)["currency"] = "GBP"
-    connector.load(observed_at=at("2026-01-15T00:00:00"))
-    account.buy().update(currency="EUR", monthly_renewal_cost="5.00")
-    connector.load(observed_at=at("2026-02-15T00:00:00"))
-    return connector
+
+    def play() -> None:
+        for number in account.numbers.values():
+            number |= {"currency": "USD", "monthly_renewal_cost": "1.00"}
+        connector.load(observed_at=at("2025-06-15T00:00:00"))
+        account.buy().update(currency="EUR", monthly_renewal_cost="20.00")
+        first(account)["currency"] = "GBP"
+        connector.load(observed_at=at("2026-01-15T00:00:00"))
+        account.buy().update(currency="EUR", monthly_renewal_cost="5.00")
+        connector.load(observed_at=at("2026-02-15T00:00:00"))
+
+    histories.once("a year of euros", connector, play)
 
 
-def test_the_bridge_leaves_out_the_first_load_and_nothing_else(sandbox: Sandbox, account: Account) -> None:
-    a_year_of_euros(sandbox, account)
+@pytest.mark.usefixtures("a_year_of_euros")
+def test_the_bridge_leaves_out_the_first_load_and_nothing_else() -> None:
     for since in ("2025-06", "2026-01"):
         looked_at = Analysed(since=since)
         rows = bridge(looked_at.recent(looked_at.view("monthly_cost")), looked_at.first_months).set_index("currency")
@@ -201,16 +213,16 @@ def test_the_bridge_leaves_out_the_first_load_and_nothing_else(sandbox: Sandbox,
         assert (rows["opening"] + rows["added"] - rows["removed"] + rows["repriced"] == rows["closing"]).all()
 
 
-def test_the_first_month_of_an_account_is_a_bridge_from_nothing(sandbox: Sandbox) -> None:
-    Connector(sandbox).load()
+@pytest.mark.duckdb
+def test_the_first_month_of_an_account_is_a_bridge_from_nothing(loaded: Connector) -> None:
     looked_at = Analysed()
     rows = bridge(looked_at.view("monthly_cost"), looked_at.first_months)
     assert len(rows) == len(looked_at.view("monthly_cost"))
     assert (rows["added"] == rows["closing"]).all()
 
 
-def test_a_number_that_changes_its_currency_did_not_leave(sandbox: Sandbox, account: Account) -> None:
-    a_year_of_euros(sandbox, account)
+@pytest.mark.usefixtures("a_year_of_euros")
+def test_a_number_that_changes_its_currency_did_not_leave(account: Account) -> None:
     looked_at = Analysed()
     changes = explained(looked_at.view("cost_changes"), looked_at.view("release_request_flow"))
     moved = changes[(changes["phone_number_id"] == first(account)["id"]) & (changes["changed_at"] > "2026-01-01")]
@@ -219,6 +231,7 @@ def test_a_number_that_changes_its_currency_did_not_leave(sandbox: Sandbox, acco
     assert set(changes[changes["currency"] == "EUR"]["why"]) == {"new in the list"}
 
 
+@pytest.mark.slow
 def test_nothing_loaded_is_a_sentence_in_a_notebook_too(workspace: Path, sandbox: Sandbox) -> None:
     with pytest.raises(NothingLoaded):
         Analysed()

@@ -86,6 +86,7 @@ print(pipeline.dataset()("select count(*) from phone_numbers").fetchall()[0][0])
 """
 
 
+@pytest.mark.slow
 def test_a_copied_folder_works_in_another_dlt_project(workspace: Path, sandbox: Sandbox) -> None:
     """As dlt's users take in a source: its folder beside their script, the token in their .dlt/secrets.toml."""
     project = workspace / "project"

@@ -30,14 +30,15 @@ pytestmark = pytest.mark.xdist_group("report")  # one process makes it for all o
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a demo account that was loaded five times."""
+    """The report of a demo account that was loaded three times."""
     folder = tmp_path_factory.mktemp("report")
     environment = {name: value for name, value in os.environ.items() if "__" not in name} | {
         "DLT_DATA_DIR": str(folder / "dlt"),
         "RUNTIME__DLTHUB_TELEMETRY": "false",
     }
     for arguments in (
-        ["load", "--demo", "--weeks", "20"],
+        ["load", "--demo", "--observed-at", "2026-07-15"],
+        ["load", "--demo", "--observed-at", "2026-10-15"],
         ["load", "--demo"],
         ["report", "--demo", "--since", "2026-08"],
     ):
@@ -96,9 +97,8 @@ def test_whoever_may_read_other_new_files_may_read_it(report: Path) -> None:
     ],
 )
 def test_a_wrong_argument_exits_2_before_a_notebook_runs(
-    arguments: list[str], says: str, workspace: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], says: str, workspace: Path, demo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["load", "--demo"]) == 0
     assert main(["report", "--demo", *arguments]) == 2
     err = capsys.readouterr().err
     assert err.startswith(f"talkover: {says}")
@@ -152,11 +152,11 @@ def notebook_of(code: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_notebook_that_fails_leaves_the_earlier_report(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    workspace: Path, demo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (workspace / "report.html").write_text("earlier")
-    assert main(["load", "--demo"]) == 0
     broken = workspace / "notebooks"
     broken.mkdir()
     notebook_of("1 / 0").rename(broken / "monthly_cost.ipynb")
@@ -173,9 +173,11 @@ def printed(code: str) -> str:
     return "".join(output["text"] for output in notebook.cells[-1].outputs)
 
 
-def test_the_interpreter_is_the_one_that_runs_talkover(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_the_interpreter_is_the_one_that_runs_talkover(
+    workspace: Path, demo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever Jupyter and IPython have been told to run."""
-    assert main(["load", "--demo"]) == 0
     kernel = workspace / "jupyter/kernels/python3"
     kernel.mkdir(parents=True)
     (kernel / "kernel.json").write_text('{"argv": ["/bin/false"], "display_name": "Mine", "language": "python"}')
@@ -191,8 +193,8 @@ def test_the_interpreter_is_the_one_that_runs_talkover(workspace: Path, monkeypa
     assert not (workspace / "ran").exists()
 
 
-def test_no_file_of_the_working_folder_is_imported(workspace: Path) -> None:
-    assert main(["load", "--demo"]) == 0
+@pytest.mark.slow
+def test_no_file_of_the_working_folder_is_imported(workspace: Path, demo: Path) -> None:
     names = {
         "duckdb",
         "pandas",
@@ -210,24 +212,23 @@ def test_no_file_of_the_working_folder_is_imported(workspace: Path) -> None:
     assert printed(code) == f"{workspace}\n"
 
 
-def test_a_report_needs_no_home(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert main(["load", "--demo"]) == 0
+@pytest.mark.slow
+def test_a_report_needs_no_home(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", "/dev/null")
     assert printed("print(1)") == "1\n"
 
 
-def test_a_kernel_that_does_not_start_is_one_line(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert main(["load", "--demo"]) == 0
+@pytest.mark.slow
+def test_a_kernel_that_does_not_start_is_one_line(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(ReportError, match="notebook one: Kernel died before replying to kernel_info"):
         printed("print(1)")
 
 
 @pytest.mark.slow
-def test_a_service_that_has_no_streams_writes_a_report(workspace: Path) -> None:
-    assert main(["load", "--demo"]) == 0
+def test_a_service_that_has_no_streams_writes_a_report(workspace: Path, demo: Path) -> None:
     command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "talkover", "report", "--demo"]
     assert subprocess.run(command, check=False).returncode == 0
     assert (workspace / "report.html").read_text().endswith("</html>")
@@ -243,8 +244,7 @@ def test_a_missing_extra_says_what_to_install(
 
 
 @pytest.mark.slow
-def test_progress_is_shown_on_a_terminal(workspace: Path) -> None:
-    assert main(["load", "--demo"]) == 0
+def test_progress_is_shown_on_a_terminal(demo: Path) -> None:
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "talkover", "report", "--demo"], stdout=subprocess.PIPE, stderr=theirs
@@ -268,8 +268,8 @@ except KeyboardInterrupt:
 """
 
 
-def test_ctrl_c_while_a_notebook_runs_ends_it_and_its_kernel(workspace: Path) -> None:
-    assert main(["load", "--demo"]) == 0
+@pytest.mark.slow
+def test_ctrl_c_while_a_notebook_runs_ends_it_and_its_kernel(workspace: Path, demo: Path) -> None:
     endless = notebook_of("import os; print(os.getpid(), file=open('pid', 'w')); import time; time.sleep(100)")
     with subprocess.Popen([sys.executable, "-c", INTERRUPTED, endless], stdout=subprocess.PIPE, text=True) as running:
         pid = workspace / "pid"

@@ -86,6 +86,7 @@ def test_the_script_prints_the_summary_as_one_json_line(workspace: Path, sandbox
     assert (workspace / "talkover_pipeline.duckdb").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("token", "exit_code", "sentence"),
     [("talq_wrong", 1, "answered 401: Unauthorized."), ("", 2, "no API token for environment 'default'")],
@@ -167,6 +168,7 @@ def test_the_package_imports_no_scheduler() -> None:
     assert imported.isdisjoint({*SCHEDULERS, "dagster_dlt"})
 
 
+@pytest.mark.slow
 def test_the_alert_of_the_docs_tells_fresh_from_stale_data(workspace: Path, sandbox: Sandbox) -> None:
     connector = Connector(sandbox)
     (command,) = re.findall(
@@ -227,6 +229,7 @@ def run_load_step(workspace: Path, **settings: str) -> tuple[int, str]:
     return done.returncode, page.read_text()
 
 
+@pytest.mark.slow
 def test_the_workflows_step_loads_a_warehouse(workspace: Path, sandbox: Sandbox, postgres_server: str) -> None:
     settings = {
         "TALKOVER_TOKEN": sandbox.token,

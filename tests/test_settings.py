@@ -31,6 +31,7 @@ def refused(command: str, file: str, content: bytes) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "content", "says"),
     [
@@ -48,11 +49,13 @@ def test_a_file_that_cannot_be_read_is_named(file: str, content: bytes, says: st
     assert says in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["load", "check", "report", "views"])
 def test_every_command_says_which_settings_it_cannot_read(command: str) -> None:
     assert "./.dlt/secrets.toml, line 1: " in refused(command, "secrets.toml", b"[sources.talkover\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -68,6 +71,7 @@ def test_settings_that_dlt_itself_cannot_take_are_no_bug(content: bytes, says: s
     assert refused("load", "config.toml", content).startswith(f"talkover: {says}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "says"),
     [

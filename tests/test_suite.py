@@ -59,12 +59,14 @@ def in_browser(lines: list[str]) -> list[str]:
     return [line for line in lines if "in_a_browser" in line]
 
 
+@pytest.mark.slow
 def test_a_machine_without_chromium_runs_every_other_test_and_says_so(without_chromium: list[str]) -> None:
     assert len([line for line in without_chromium if "::test_" in line]) > 800
     assert in_browser(without_chromium) == []
     assert "No chromium here: the tests that look at the report in a browser are deselected." in without_chromium
 
 
+@pytest.mark.slow
 def test_a_machine_with_chromium_runs_the_tests_that_need_it(tmp_path: Path) -> None:
     (tmp_path / "chromium").touch(0o755)
     lines = collect(tmp_path, "tests/test_report.py")
@@ -72,6 +74,7 @@ def test_a_machine_with_chromium_runs_the_tests_that_need_it(tmp_path: Path) -> 
     assert [line for line in lines if "deselected" in line] == []
 
 
+@pytest.mark.slow
 def test_collecting_the_tests_changes_nothing(without_chromium: list[str]) -> None:
     """What one file patched while it was imported, all others of the process would be tried with."""
     assert [line for line in without_chromium if line.startswith("changed: ")] == []
