@@ -1,4 +1,4 @@
-"""What the client lists of a server, without dlt and tables."""
+"""What the client lists of a server, without dlt and tables; and the rows that a run would send, without a load."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from talkover import talkover_source
 from talkover.client import PHONE_NUMBERS, Listing, TalkoverClient
+from talkover.load import plain_errors
 from talkover.sandbox import Sandbox
 from talkover.transport import Transport
 
@@ -39,3 +41,10 @@ def fetch(
 
 def ids(listing: Listing[Number]) -> set[str]:
     return {row.id for row in listing.rows}
+
+
+def extract(sandbox: Sandbox, *tables: str, **arguments: Any) -> list[Row]:
+    """The rows of `tables`, of all unless named, that a run sends to a destination which holds none."""
+    source = talkover_source(sandbox.token, base_url=sandbox.base_url, **arguments)
+    with plain_errors():
+        return list(source.with_resources(*tables) if tables else source)

@@ -1,8 +1,12 @@
-"""How a listing is read, wherever it goes: pages, lists that move, filters, the guard, rows that are refused."""
+"""How a listing is read, wherever it goes: pages, lists that move, filters, the guard, rows that are refused.
+
+What a load makes of it is read from tables where it matters; the rest is asked of the client alone (see listings.py).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -14,7 +18,7 @@ from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import Answer
 
 from .conftest import TODAY, Connector, Row
-from .listings import client, fetch, ids, read_ids
+from .listings import client, extract, fetch, ids, read_ids
 from .test_source import first
 
 pytestmark = pytest.mark.duckdb  # the destination does not matter here
@@ -39,10 +43,9 @@ def test_a_request_that_comes_twice_is_one_row_whatever_else_it_says(sandbox: Sa
     request = next(iter(account.requests.values()))
     rows = [*account.requests.values(), request | {"updated_at": "2026-01-01T00:00:00Z"}, request | {"reason": "last"}]
     answer = Answer(200, {"success": True, "data": rows})
-    sandbox.faults = [Fault("answer", "phone-numbers/release-requests", answer=answer)]
-    connector = Connector(sandbox)
-    connector.load()
-    assert connector.by_id("release_requests")[request["id"]]["reason"] == "last"
+    sandbox.faults = [Fault("answer", RELEASE_REQUESTS, answer=answer)]
+    reasons = [row["reason"] for row in extract(sandbox, "release_requests") if row["id"] == request["id"]]
+    assert reasons == ["last"]
 
 
 def test_a_server_that_caps_the_page_size_loses_nothing() -> None:
@@ -428,96 +431,91 @@ def test_a_row_that_slips_past_the_look_is_seen_by_a_second_reading(drift: str) 
 # Lists that move while they are read.
 
 
-@pytest.fixture
-def three_pages() -> Account:
-    return Account(size=250, founded=TODAY)
+PAGE_BY_PAGE = {"per_page": 20, "max_concurrent_requests": 1}
+"""A list that moves does so between two pages then."""
 
 
 @pytest.mark.parametrize("drift", ["shrinking", "growing", "swapping"])
 @pytest.mark.parametrize("page", [2, 3])
-def test_a_number_that_comes_or_goes_between_two_pages_loses_no_neighbour(
-    drift: str,
-    page: int,
-    three_pages: Account,
+def test_a_number_that_comes_or_goes_between_two_pages_hides_no_neighbour(
+    drift: str, page: int, account: Account, sandbox: Sandbox
 ) -> None:
-    with Sandbox(three_pages) as sandbox:
-        connector = Connector(sandbox)
-        connector.load(max_concurrent_requests=1)
-        sandbox.faults = [Fault(drift, "phone-numbers", page)]
-        connector.load(max_concurrent_requests=1)
-        numbers = connector.by_id()
-        assert set(three_pages.numbers) - set(numbers) == set()
-        removed = [row["id"] for row in connector.rows("phone_number_changes") if row["change_type"] == "removed"]
-        assert set(removed) & set(three_pages.numbers) == set()
-        connector.load()
-    assert set(connector.by_id()) == set(three_pages.numbers)
+    held = set(account.numbers)
+    sandbox.faults = [Fault(drift, page=page)]
+    listing = fetch(sandbox, per_page=20, known=held)
+    assert listing.complete
+    assert ids(listing) == set(account.numbers) != held
 
 
-def test_a_total_that_never_matches_loads_nothing(three_pages: Account) -> None:
-    with Sandbox(three_pages) as sandbox:
-        connector = Connector(sandbox)
-        connector.load()
-        before = connector.state()
-        three_pages.release(next(iter(three_pages.numbers)))
-        sandbox.faults = [Fault("wrong-total", "phone-numbers", times=99)]
-        with pytest.raises(IncompleteListing, match="249 different rows came on 3 pages, but the API's total is 250"):
-            connector.load()
-    assert connector.state() == before
+def test_a_number_that_comes_and_one_that_goes_between_two_pages_remove_no_neighbour(
+    account: Account, loaded: Connector
+) -> None:
+    """The total stays right, and the neighbour is in the second reading alone. What went goes with the next run."""
+    loaded.sandbox.faults = [Fault("swapping", "phone-numbers", page=2)]
+    loaded.load(**PAGE_BY_PAGE)
+    assert set(account.numbers) - set(loaded.by_id()) == set()
+    removed = {row["id"] for row in loaded.rows("phone_number_changes") if row["change_type"] == "removed"}
+    assert removed & set(account.numbers) == set()
+    loaded.load()
+    assert set(loaded.by_id()) == set(account.numbers)
 
 
-# The guard.
+def test_a_total_that_never_matches_loads_nothing(account: Account, loaded: Connector) -> None:
+    before = loaded.state()
+    account.release(first(account)["id"])
+    loaded.sandbox.faults = [Fault("wrong-total", "phone-numbers", times=99)]
+    with pytest.raises(IncompleteListing, match="56 different rows came on 3 pages, but the API's total is 57"):
+        loaded.load(per_page=20)
+    assert loaded.state() == before
 
 
-@pytest.mark.parametrize(
-    ("size", "released", "refused"), [(10, 6, True), (10, 5, False), (9, 8, False), (9, 9, True), (1, 1, True)]
-)
-def test_over_half_of_ten_or_more_is_refused(size: int, released: int, refused: bool) -> None:
-    account = Account(size=size, founded=TODAY)
-    with Sandbox(account) as sandbox:
-        connector = Connector(sandbox)
-        connector.load()
-        for id in list(account.numbers)[:released]:
-            account.release(id)
-        if refused:
-            with pytest.raises(SuspiciousRemoval, match=f"{size} were known: {released} would be removed"):
-                connector.load()
-        else:
-            connector.load()
-    assert len(connector.rows("phone_numbers")) == (size if refused else size - released)
+# The guard. Where exactly it stands is in test_changes.py.
 
 
-@pytest.mark.parametrize("endpoint", ["phone-numbers", "phone-numbers/release-requests"])
-def test_data_as_an_object_with_numeric_keys_is_a_list(endpoint: str, account: Account, connector: Connector) -> None:
-    rows = account.numbers if endpoint == "phone-numbers" else account.requests
+@pytest.mark.parametrize(("released", "refused"), [(29, True), (28, False)])
+def test_a_listing_that_lacks_over_half_of_the_numbers_is_refused(
+    released: int, refused: bool, account: Account, loaded: Connector
+) -> None:
+    for id in list(account.numbers)[:released]:
+        account.release(id)
+    with pytest.raises(SuspiciousRemoval, match="57 were known: 29 would be removed") if refused else nullcontext():
+        loaded.load()
+    assert len(loaded.rows("phone_numbers")) == (57 if refused else 57 - released)
+
+
+@pytest.mark.parametrize("endpoint", [PHONE_NUMBERS, RELEASE_REQUESTS])
+def test_data_as_an_object_with_numeric_keys_is_a_list(endpoint: str, account: Account, sandbox: Sandbox) -> None:
+    rows = account.numbers if endpoint == PHONE_NUMBERS else account.requests
     data = {str(2 * position): row for position, row in enumerate(rows.values())}
-    connector.sandbox.faults = [Fault("answer", endpoint, answer=Answer(200, {"success": True, "data": data}))]
-    connector.load()
-    assert set(connector.by_id()) == set(account.numbers)
-    assert set(connector.by_id("release_requests")) == set(account.requests)
+    sandbox.faults = [Fault("answer", endpoint, answer=Answer(200, {"success": True, "data": data}))]
+    assert [row.id for row in fetch(sandbox, endpoint).rows] == list(rows)
 
 
-def test_two_new_fields_that_would_share_a_column_are_refused(account: Account, connector: Connector) -> None:
-    first(account).update({"countryCode": "DE"})
-    with pytest.raises(InvalidRow, match="field 'countryCode' would share column 'country_code'"):
-        connector.load()
-
-
-def test_more_pages_than_rows_are_not_asked_for(account: Account, connector: Connector) -> None:
+def test_more_pages_than_rows_are_not_asked_for(account: Account, sandbox: Sandbox) -> None:
     meta = {"current_page": 1, "per_page": 100, "total": 57, "last_page": 90_000}
     answer = Answer(200, {"data": list(account.numbers.values()), "meta": meta})
-    connector.sandbox.faults = [Fault("answer", "phone-numbers", answer=answer, times=99)]
+    sandbox.faults = [Fault("answer", answer=answer, times=99)]
     with pytest.raises(UnexpectedPayload, match="90000 pages for 57 rows"):
-        connector.load()
-    assert len(connector.sandbox.seen) == 1
+        fetch(sandbox)
+    assert len(sandbox.seen) == 1
+
+
+# New fields.
+
+
+def test_two_new_fields_that_would_share_a_column_are_refused(account: Account, sandbox: Sandbox) -> None:
+    first(account).update({"countryCode": "DE"})
+    with pytest.raises(InvalidRow, match="field 'countryCode' would share column 'country_code'"):
+        extract(sandbox, "phone_numbers")
 
 
 @pytest.mark.parametrize(
     "wrong", [{"id": "x" * 9999, "ID": 1}, {"x" * 9999 + "\n": 1, "x" * 9999 + "\t": 1}, {"\x1b[2J\n": "\ud800"}]
 )
-def test_a_hostile_name_does_not_flood_the_error(wrong: Row, account: Account, connector: Connector) -> None:
+def test_a_hostile_name_does_not_flood_the_error(wrong: Row, account: Account, sandbox: Sandbox) -> None:
     first(account).update(wrong)
     with pytest.raises(InvalidRow) as caught:
-        connector.load()
+        extract(sandbox, "phone_numbers")
     assert len(str(caught.value)) < 1000
     assert str(caught.value).isprintable()
 
@@ -552,25 +550,35 @@ def test_hundreds_of_new_fields_are_refused_before_a_table_gets_them(account: Ac
         ),
     ],
 )
-def test_a_bad_row_ends_the_run_before_anything_is_loaded(
-    wrong: Row, complaint: str, account: Account, connector: Connector
+def test_a_bad_row_is_named_with_its_endpoint_id_field_and_value(
+    wrong: Row, complaint: str, account: Account, sandbox: Sandbox
 ) -> None:
-    connector.load()
-    before = connector.state()
-    good = dict(first(account))
     first(account).update(wrong)
     with pytest.raises(InvalidRow, match=rf"GET /phone-numbers .*: row 0 of a page, .*{complaint}"):
-        connector.load()
-    assert connector.state() == before
-    first(account).update(good | {"type": "fax"})
-    connector.load()
-    assert connector.by_id()[good["id"]]["type"] == "fax"
+        extract(sandbox, "phone_numbers")
 
 
-def test_a_row_without_id_is_refused(account: Account, connector: Connector) -> None:
+def test_a_row_without_id_is_refused(account: Account, sandbox: Sandbox) -> None:
     del first(account)["id"]
     with pytest.raises(InvalidRow, match="id None: id Field required, but is missing"):
-        connector.load()
+        extract(sandbox, "phone_numbers")
+
+
+def test_a_bad_row_ends_the_run_before_anything_is_loaded_and_the_next_good_one_loads_it(
+    account: Account, loaded: Connector
+) -> None:
+    before, good = loaded.state(), dict(first(account))
+    account.release(list(account.numbers)[1])
+    first(account)["renewal_date"] = "2026-02-30"
+    with pytest.raises(InvalidRow):
+        loaded.load()
+    assert loaded.state() == before
+    first(account).update(good | {"type": "fax"})
+    loaded.load()
+    assert loaded.by_id()[good["id"]]["type"] == "fax"
+
+
+# Filters.
 
 
 @pytest.mark.parametrize(
@@ -582,13 +590,13 @@ def test_a_row_without_id_is_refused(account: Account, connector: Connector) -> 
         ({"search": "+1"}, {"search": "+1"}),
     ],
 )
-def test_a_filtered_listing_never_removes_what_it_did_not_ask_for(
-    filters: Row, query: dict[str, str], account: Account, connector: Connector
-) -> None:
-    connector.load()
-    connector.sandbox.seen.clear()
-    summary = connector.load(**filters)
-    assert connector.sandbox.seen[0].query.items() >= query.items()
+def test_a_filter_is_sent_as_the_api_documents_it(filters: Row, query: dict[str, str], sandbox: Sandbox) -> None:
+    assert 0 < len(extract(sandbox, "phone_numbers", **filters)) < 57
+    assert sandbox.seen[0].query.items() >= query.items()
+
+
+def test_a_filtered_listing_never_removes_what_it_did_not_ask_for(account: Account, loaded: Connector) -> None:
+    summary = loaded.load(type="voice")
     assert 0 < summary.resources["phone_numbers"].listed < 57
     assert not summary.resources["phone_numbers"].complete
-    assert set(connector.by_id()) == set(account.numbers)
+    assert set(loaded.by_id()) == set(account.numbers)
