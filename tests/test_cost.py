@@ -6,13 +6,14 @@ import math
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
+from talkover.client import PHONE_NUMBERS, RELEASE_REQUESTS
 from talkover.sandbox import Account, Sandbox
 
 from .conftest import TABLES, TODAY, Connector
+from .listings import extract
 
 PER_PAGE = 100
 TEN = 10
@@ -43,38 +44,40 @@ OF_LOADS_WITH_ROWS = {"numpy", "pandas", "pyarrow"}
 OF_OTHER_COMMANDS = {"talkover.analysis", "talkover.charts", "talkover.check", "talkover.report", "talkover.sandbox"}
 
 
-@pytest.fixture
-def large() -> Account:
-    """1,000 numbers: ten pages of the largest size."""
-    return Account(size=1000, founded=TODAY)
+def pages_of(sandbox: Sandbox) -> list[tuple[str, str]]:
+    return sorted((request.endpoint, request.query["page"]) for request in sandbox.seen)
 
 
-def test_a_run_asks_for_every_page_once_and_for_nothing_else(large: Account) -> None:
-    pages = math.ceil(len(large.numbers) / PER_PAGE) + math.ceil(len(large.requests) / PER_PAGE)
-    with Sandbox(large) as sandbox:
-        connector = Connector(sandbox)
-        for _ in ("first load", "no change"):
-            sandbox.seen.clear()
-            assert connector.load().requests == pages
-            assert len({(request.endpoint, request.query["page"]) for request in sandbox.seen}) == pages
-            assert len(sandbox.seen) == pages
+def test_a_first_run_asks_for_every_page_once_and_for_nothing_else() -> None:
+    account = Account(size=1000, founded=TODAY)
+    numbers, requests = (math.ceil(len(rows) / PER_PAGE) for rows in (account.numbers, account.requests))
+    with Sandbox(account) as sandbox:
+        extract(sandbox)
+    expected = [(PHONE_NUMBERS, page + 1) for page in range(numbers)]
+    expected += [(RELEASE_REQUESTS, page + 1) for page in range(requests)]
+    assert pages_of(sandbox) == sorted((endpoint, str(page)) for endpoint, page in expected)
 
 
-def test_a_run_writes_only_rows_that_changed(account: Account, sandbox: Sandbox, connector: Connector) -> None:
-    connector.load()
-    assert written(connector) == {table: len(connector.rows(table)) for table in [*TABLES, "load_runs"]}
+def test_a_later_run_asks_for_no_more_than_a_first_one(loaded: Connector) -> None:
+    assert loaded.load(per_page=20, create_views=False).requests == 4
+    expected = [(PHONE_NUMBERS, "1"), (PHONE_NUMBERS, "2"), (PHONE_NUMBERS, "3"), (RELEASE_REQUESTS, "1")]
+    assert pages_of(loaded.sandbox) == expected
 
-    connector.load()
-    assert written(connector) == dict.fromkeys(TABLES, 0) | {"load_runs": 1}
+
+def test_a_run_writes_only_rows_that_changed(account: Account, loaded: Connector) -> None:
+    assert written(loaded) == {table: len(rows) for table, rows in loaded.tables(*TABLES, "load_runs").items()}
+
+    loaded.load(create_views=False)
+    assert written(loaded) == dict.fromkeys(TABLES, 0) | {"load_runs": 1}
 
     for number in [number for number in account.numbers.values() if len(number["agents"] or []) == 1][:TEN]:
         number["current_price"] = 99.5
         number["agents"] = [number["agents"][0] | {"name": "Nora"}]
     for request in list(account.requests.values())[:2]:
         request["reason"] = "Another reason than before"
-    connector.load()
+    loaded.load(create_views=False)
     of_requests = {"release_requests": 2, "release_request_changes": 2}
-    assert written(connector) == dict.fromkeys(TABLES, TEN) | of_requests | {"load_runs": 1}
+    assert written(loaded) == dict.fromkeys(TABLES, TEN) | of_requests | {"load_runs": 1}
 
 
 def written(connector: Connector) -> dict[str, int]:
@@ -94,12 +97,13 @@ def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
     assert imported(arguments) & HEAVY == set()
 
 
+@pytest.mark.slow
+@pytest.mark.duckdb
 def test_a_load_without_changes_imports_nothing_that_it_does_not_need(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, workspace: Path
+    loaded: Connector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TALKOVER_TOKEN", sandbox.token)
-    monkeypatch.setenv("SOURCES__TALKOVER__BASE_URL", sandbox.base_url)
-    imported(["load"])
+    monkeypatch.setenv("TALKOVER_TOKEN", loaded.sandbox.token)
+    monkeypatch.setenv("SOURCES__TALKOVER__BASE_URL", loaded.sandbox.base_url)
     assert imported(["load"]) & (ONLY_FOR_REPORTS | OF_OTHER_COMMANDS | OF_LOADS_WITH_ROWS) == set()
 
 

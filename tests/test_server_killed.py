@@ -14,7 +14,7 @@ from talkover.sandbox import Sandbox
 
 from .conftest import Connector, at
 from .postgres import running_server
-from .test_load import Disturbing, folder, play
+from .test_load import Disturbing, folder, play, undisturbed
 from .warehouses import set_configuration
 
 MOMENTS = (("Extract", 0.0), ("Load", 0.0), ("Load", 0.1), ("Load", 0.3))
@@ -26,8 +26,7 @@ MOMENTS = (("Extract", 0.0), ("Load", 0.0), ("Load", 0.1), ("Load", 0.3))
 def test_a_server_that_is_killed_costs_nothing(
     request: pytest.FixtureRequest, workspace: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with folder("reference"):
-        expected = play("duckdb", False, lambda _: None)
+    expected = undisturbed("duckdb", False)
     with running_server() as server:
         set_configuration(monkeypatch, "postgres", credentials=server.url)
         for step, seconds in MOMENTS:
