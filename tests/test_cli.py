@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import logging
 import os
-import pty
-import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +22,32 @@ import duckdb
 import pytest
 import requests
 
+from talkover import Summary, TalkoverError
 from talkover.cli import main
+from talkover.client import PHONE_NUMBERS, RELEASE_REQUESTS
+from talkover.load import Counts, RunRate
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import FAULTS, HTML, Answer
 
-from .conftest import TODAY, Connector
+from .conftest import TODAY, Connector, at
+from .listings import fetch
 
+INTERRUPTED = "talkover: interrupted; the next run starts from what the destination holds\n"
 INVALID = {"success": False, "message": "The given data was invalid.", "errors": {"type": ["It is invalid."]}}
+SUMMARY = Summary(
+    run_id="1",
+    observed_at=datetime(2026, 3, 15, tzinfo=timezone.utc),
+    destination="numbers.duckdb",
+    dataset="talkover",
+    resources={
+        "phone_numbers": Counts(listed=5, added=2, changed=1, removed=1, unchanged=2, complete=True),
+        "release_requests": None,
+    },
+    run_rate=[RunRate("default", "KWD", 3, Decimal("3.3750")), RunRate("default", "JPY", 2, Decimal("110.0000"))],
+    requests=1,
+    requests_a_minute=1,
+    seconds=0.5,
+)
 
 
 pytestmark = pytest.mark.duckdb  # the destination does not matter here
@@ -39,6 +61,29 @@ def configured(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     return sandbox
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The arguments of every load that the command line asks for: none is made, and each ends in SUMMARY."""
+    loads = []
+
+    def load(**arguments: Any) -> Summary:
+        loads.append(arguments)
+        return replace(SUMMARY, observed_at=arguments["observed_at"] or SUMMARY.observed_at)
+
+    monkeypatch.setattr("talkover.load.load_account", load)
+    return loads
+
+
+@contextlib.contextmanager
+def own_log() -> Iterator[None]:
+    """A log as a new process has it: the command line adds its handler where there is none, and pytest has some."""
+    root = logging.getLogger()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(root, "handlers", [])
+        patch.setattr(root, "level", root.level)
+        yield
+
+
 def run(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
     """A cold process, as cron starts it."""
     command = [sys.executable, "-m", "talkover", *arguments]
@@ -48,11 +93,12 @@ def run(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
 # load
 
 
-def test_load_prints_a_table_and_exits_0(configured: Sandbox) -> None:
-    done = run("load")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == "", "quiet in a pipe"
-    lines = done.stdout.splitlines()
+def test_load_prints_a_table_and_exits_0(configured: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    with own_log():
+        assert main(["load"]) == 0
+    out, err = capsys.readouterr()
+    assert err == "", "quiet where nobody watches"
+    lines = out.splitlines()
     assert lines[0].split() == ["listed", "added", "changed", "removed", "unchanged"]
     assert lines[1].split() == ["phone_numbers", "57", "57", "0", "0", "0"]
     assert any(line.startswith("default USD") for line in lines)
@@ -60,44 +106,45 @@ def test_load_prints_a_table_and_exits_0(configured: Sandbox) -> None:
 
 
 def test_money_is_shown_in_the_digits_of_its_currency(
-    configured: Sandbox, account: Account, capsys: pytest.CaptureFixture[str]
+    asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    account.numbers = dict(list(account.numbers.items())[:5])
-    for row, currency, cost in zip(
-        account.numbers.values(), ["KWD"] * 3 + ["JPY"] * 2, [1.125] * 3 + [55] * 2, strict=True
-    ):
-        row |= {"currency": currency, "monthly_renewal_cost": cost}
     assert main(["load"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["default", "JPY", "2", "110"] in lines
     assert ["default", "KWD", "3", "3.375"] in lines
 
 
+@pytest.mark.slow
 def test_a_service_that_has_no_streams_loads(configured: Sandbox, connector: Connector) -> None:
     command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "talkover", "load"]
     assert subprocess.run(command, check=False).returncode == 0
     assert len(connector.rows("phone_numbers")) == 57
 
 
-def test_output_that_cannot_be_written_is_one_line(configured: Sandbox) -> None:
+def test_output_that_cannot_be_written_is_one_line() -> None:
+    command = [sys.executable, "-m", "talkover", "sandbox", "--fault", "list"]
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "talkover", "load"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "talkover: No space left on device\n")
 
 
-def test_json_is_one_object_on_the_last_line_with_the_same_figures(configured: Sandbox, account: Account) -> None:
+def test_json_is_one_object_on_the_last_line_with_the_same_figures(
+    configured: Sandbox,
+    account: Account,
+    loaded: Connector,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     configured.faults = [Fault("500")]
-    done = run("load", "--json")
-    assert done.returncode == 0
-    summary = json.loads(done.stdout.splitlines()[-1])
+    with own_log():
+        assert main(["load", "--json"]) == 0
+    out, err = capsys.readouterr()
+    summary = json.loads(out.splitlines()[-1])
     assert summary["resources"]["phone_numbers"] == {
         "listed": 57,
-        "added": 57,
+        "added": 0,
         "changed": 0,
         "removed": 0,
-        "unchanged": 0,
+        "unchanged": 57,
         "complete": True,
     }
     usd = [row["monthly_renewal_cost"] for row in account.numbers.values() if row["currency"] == "USD"]
@@ -105,20 +152,27 @@ def test_json_is_one_object_on_the_last_line_with_the_same_figures(configured: S
         round(sum(usd), 2)
     ]
     assert summary["requests"] == 3
-    assert "answered 500: Internal server error.; asking again" in done.stderr
+    assert "answered 500: Internal server error.; asking again" in err
 
 
-def test_progress_is_shown_on_a_terminal_and_gone_at_the_end(configured: Sandbox) -> None:
-    terminal, end = pty.openpty()
-    done = subprocess.run(
-        [sys.executable, "-m", "talkover", "load"], stdout=subprocess.PIPE, stderr=end, timeout=120, check=True
-    )
-    os.close(end)
-    shown = read_to_the_end(terminal)
+class Terminal(io.StringIO):
+    """A stream that somebody looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_on_a_terminal_and_gone_at_the_end(
+    configured: Sandbox, loaded: Connector, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert main(["load"]) == 0
+    shown = terminal.getvalue()
     assert "Extract: phone-numbers pages 1 of 1" in shown
     assert "Load: Jobs" in shown
-    assert shown.endswith(" \r"), "the line is wiped"
-    assert b"pages" not in done.stdout
+    assert shown.split("\r")[-2].strip() == "", "the line is wiped"
+    assert "pages" not in capsys.readouterr().out
 
 
 def read_to_the_end(terminal: int) -> str:
@@ -131,38 +185,77 @@ def read_to_the_end(terminal: int) -> str:
     return shown.decode()
 
 
-def test_the_demo_needs_no_account_and_stays_out_of_the_real_file(workspace: Path) -> None:
-    first = run("load", "--demo", "--observed-at", "2026-02-01", "--json")
-    second = run("load", "--demo", "--observed-at", "2026-03-01", "--json")
-    assert (first.returncode, second.returncode) == (0, 0), second.stderr
-    changed = json.loads(second.stdout)["resources"]["phone_numbers"]
-    assert changed["listed"] > 30
-    assert changed["changed"] > 0
-    assert [path.name for path in workspace.glob("*.duckdb")] == ["talkover_demo.duckdb"]
+@pytest.mark.parametrize(
+    ("flags", "reaches"),
+    [
+        ([], {"destination": None, "dataset": None, "observed_at": None, "wait_seconds": 60}),
+        (["--destination", "postgres"], {"destination": "postgres"}),
+        (["--dataset", "numbers"], {"dataset": "numbers"}),
+        (["--observed-at", "2026-02-01"], {"observed_at": at("2026-02-01T00:00:00")}),
+        (["--wait", "5"], {"wait_seconds": 5}),
+        (["--without", "phone_numbers"], {"without": ["phone_numbers"]}),
+    ],
+)
+def test_a_flag_reaches_the_load(flags: list[str], reaches: dict[str, Any], asked: list[dict[str, Any]]) -> None:
+    assert main(["load", *flags]) == 0
+    assert asked[0].items() >= reaches.items()
 
 
-def test_the_demo_stays_out_of_the_file_and_warehouse_that_are_configured(
+@pytest.mark.parametrize("flag", ["full_refresh", "allow_mass_removal", "allow_lost_fields", "accept_incomplete"])
+def test_what_may_be_dangerous_is_done_only_where_a_flag_says_so(flag: str, asked: list[dict[str, Any]]) -> None:
+    assert main(["load"]) == 0
+    assert main(["load", f"--{flag}".replace("_", "-")]) == 0
+    assert [arguments[flag] for arguments in asked] == [False, True]
+
+
+# The demo
+
+
+def test_the_demo_needs_no_account_and_stays_out_of_the_file_and_warehouse_that_are_configured(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(workspace / "real.duckdb"))
     monkeypatch.setenv("PIPELINES__DESTINATION_TYPE", "postgres")
     assert main(["load", "--demo"]) == 0
-    assert not (workspace / "real.duckdb").exists()
+    assert [path.name for path in workspace.glob("*.duckdb")] == ["talkover_demo.duckdb"]
     with duckdb.connect(str(workspace / "talkover_demo.duckdb"), read_only=True) as connection:
-        assert connection.execute("select count(*) > 0 from talkover.phone_numbers").fetchone() == (True,)
+        assert connection.execute("select count(*) > 30 from talkover.phone_numbers").fetchone() == (True,)
 
 
-def test_weeks_of_the_demo_are_loaded_one_by_one(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_weeks_of_the_demo_are_loaded_one_by_one(
+    asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["load", "--demo", "--weeks", "3", "--observed-at", "2026-03-01"]) == 0
-    assert re.findall(r"^2026-\d\d-\d\d", capsys.readouterr().out, re.MULTILINE) == [
-        "2026-02-08",
-        "2026-02-15",
-        "2026-02-22",
-    ]
-    assert main(["load", "--weeks", "3"]) == 2
-    assert "it needs --demo" in capsys.readouterr().err
-    assert main(["load", "--demo", "--weeks", "9999999999"]) == 2
-    assert "the demo account begins on 2025-01-01" in capsys.readouterr().err
+    days = ["2026-02-08", "2026-02-15", "2026-02-22"]
+    assert [f"{arguments['observed_at']:%Y-%m-%d}" for arguments in asked] == days
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[:3]] == [[day, "2", "added", "1", "changed", "1", "removed"] for day in days]
+    assert lines[3].split() == ["listed", "added", "changed", "removed", "unchanged"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--weeks", "3"], "it needs --demo"),
+        (["--demo", "--weeks", "9999999999"], "the demo account begins on 2025-01-01"),
+    ],
+)
+def test_weeks_that_nobody_lived_exit_2(flags: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["load", *flags]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_the_demo_lives_and_is_the_same_whenever_a_day_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists = []
+
+    def load(api_token: str, base_url: str, **_: Any) -> Summary:
+        lists.append(numbers_of(base_url, api_token))
+        return SUMMARY
+
+    monkeypatch.setattr("talkover.load.load_account", load)
+    for instant in ("2026-02-01", "2026-02-01T12:00:00", "2026-03-01"):
+        assert main(["load", "--demo", "--observed-at", instant]) == 0
+    assert lists[0] == lists[1] != lists[2]
 
 
 @pytest.mark.parametrize("command", ["load", "check"])
@@ -193,23 +286,16 @@ def test_a_setting_that_cannot_work_exits_2_with_one_line(
     assert err.count("\n") == 1
 
 
-def test_the_demo_is_the_same_whenever_it_is_loaded(workspace: Path) -> None:
-    run("load", "--demo", "--observed-at", "2026-02-01")
-    again = run("load", "--demo", "--observed-at", "2026-02-01T12:00:00", "--json")
-    counts = json.loads(again.stdout)["resources"]["phone_numbers"]
-    assert counts["unchanged"] == counts["listed"]
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "other", "ends_it", "code", "says"),
     [
-        (1, [], signal.SIGINT, 130, "talkover: interrupted; the next run starts from what the destination holds\n"),
-        (2, [], signal.SIGINT, 130, "talkover: interrupted; the next run starts from what the destination holds\n"),
-        (1, [], signal.SIGTERM, -signal.SIGTERM, ""),
+        (1, [], signal.SIGINT, 130, INTERRUPTED),
+        (2, [], signal.SIGINT, 130, INTERRUPTED),
         (2, [], signal.SIGTERM, -signal.SIGTERM, ""),
         (2, [Fault("401", page=3)], None, 1, "answered 401: Unauthorized"),
     ],
-    ids=["Ctrl-C on page 1", "Ctrl-C on page 2", "SIGTERM on page 1", "SIGTERM on page 2", "an error on page 3"],
+    ids=["Ctrl-C on page 1", "Ctrl-C on page 2", "SIGTERM on page 2", "an error on page 3"],
 )
 def test_a_page_that_hangs_does_not_keep_the_process_alive(
     page: int, other: list[Fault], ends_it: signal.Signals | None, code: int, says: str, monkeypatch: pytest.MonkeyPatch
@@ -236,20 +322,22 @@ def test_a_page_that_hangs_does_not_keep_the_process_alive(
 # --without
 
 
-@pytest.mark.parametrize(
-    ("resource", "other"), [("phone_numbers", "release_requests"), ("release_requests", "phone_numbers")]
-)
 def test_a_resource_that_is_left_out_is_shown_as_not_asked(
-    resource: str, other: str, configured: Sandbox, capsys: pytest.CaptureFixture[str]
+    asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["load", "--without", resource]) == 0
+    assert main(["load"]) == 0
     lines = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line}
-    assert lines[resource] == ["not", "asked"]
-    assert len(lines[other]) == 5
-    assert main(["load", "--without", resource, "--json"]) == 0
+    assert lines["release_requests"] == ["not", "asked"]
+    assert len(lines["phone_numbers"]) == 5
+
+
+def test_a_resource_that_is_left_out_is_null_in_json(
+    asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["load", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)["resources"]
-    assert shown[resource] is None
-    assert shown[other]["listed"] == shown[other]["unchanged"] > 0
+    assert shown["release_requests"] is None
+    assert shown["phone_numbers"]["listed"] == 5
 
 
 @pytest.mark.parametrize(
@@ -272,7 +360,7 @@ def test_what_cannot_be_left_out_exits_2(
 
 
 def test_what_the_configuration_leaves_out_is_not_asked_by_load_nor_check(
-    configured: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    configured: Sandbox, loaded: Connector, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SOURCES__TALKOVER__WITHOUT", '["release_requests"]')
     assert main(["load"]) == 0
@@ -289,7 +377,7 @@ def test_the_demo_leaves_out_what_its_flag_says_and_not_what_is_configured(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SOURCES__TALKOVER__WITHOUT", '["release_requests"]')
-    assert main(["load", "--demo", "--without", "phone_numbers", "--weeks", "1", "--json"]) == 0
+    assert main(["load", "--demo", "--without", "phone_numbers", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)["resources"]
     assert shown["phone_numbers"] is None
     assert shown["release_requests"] is not None
@@ -343,15 +431,20 @@ def test_a_destination_that_dlt_does_not_know_exits_2(
     assert configured.seen == []
 
 
+@pytest.mark.parametrize("command", ["load", "check"])
 def test_a_duckdb_file_called_like_the_dataset_is_refused_before_anything_is_fetched(
-    configured: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], workspace: Path
+    command: str,
+    configured: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    workspace: Path,
 ) -> None:
     monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(workspace / "Talkover.duckdb"))
-    assert main(["load"]) == 2
+    assert main([command]) == 2
     said = capsys.readouterr().err
     assert "DuckDB cannot keep dataset 'talkover' in a file of the same name (Talkover.duckdb)" in said
     assert configured.seen == []
-    assert main(["load", "--dataset", "numbers"]) == 0
+    assert main(["check", "--dataset", "numbers"]) == 0
 
 
 BAD_ANSWERS = [
@@ -379,59 +472,53 @@ BAD_ANSWERS = [
 
 
 @pytest.mark.parametrize(("answer", "complaint"), BAD_ANSWERS)
-@pytest.mark.parametrize("endpoint", ["phone-numbers", "phone-numbers/release-requests"])
-def test_a_bad_answer_ends_in_one_line_and_exit_1_and_loses_nothing(
-    endpoint: str,
-    answer: Answer,
-    complaint: str,
-    configured: Sandbox,
-    connector: Connector,
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize("endpoint", [PHONE_NUMBERS, RELEASE_REQUESTS])
+def test_a_bad_answer_is_an_error_of_one_line(endpoint: str, answer: Answer, complaint: str, sandbox: Sandbox) -> None:
+    sandbox.faults = [Fault("answer", endpoint, answer=answer)]
+    with pytest.raises(TalkoverError) as refused:
+        fetch(sandbox, endpoint)
+    says = str(refused.value)
+    assert says.startswith(f"GET /{endpoint} (environment 'default')")
+    assert complaint in says
+    assert "\n" not in says
+
+
+def test_an_error_is_the_last_line_and_exit_1_and_loses_nothing(
+    configured: Sandbox, loaded: Connector, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["load"]) == 0
-    before = connector.state()
-    configured.faults = [Fault("answer", endpoint, times=99, answer=answer)]
-    capsys.readouterr()
-    assert main(["load"]) == 1
+    """Of the requests, once the numbers have come."""
+    before = loaded.state()
+    configured.faults = [Fault("success-false", RELEASE_REQUESTS, times=99)]
+    with own_log():
+        assert main(["load"]) == 1
     out, err = capsys.readouterr()
-    last = err.splitlines()[-1]
     assert out == ""
     assert "Traceback" not in err
-    assert last.startswith(f"talkover: GET /{endpoint} (environment 'default')")
-    assert complaint in last
-    assert connector.state() == before
+    assert err.splitlines()[-1].startswith(f"talkover: GET /{RELEASE_REQUESTS} (environment 'default')")
+    assert loaded.state() == before
     configured.faults = []
     assert main(["load"]) == 0
 
 
-def test_debug_shows_what_dlt_logs_and_the_traceback(configured: Sandbox) -> None:
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("RUNTIME__LOG_LEVEL", "CRITICAL")  # else it is set for the whole process
+    with own_log():
+        assert main(["load", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_debug_shows_what_dlt_logs(configured: Sandbox) -> None:
     done = run("load", "--debug")
     assert done.returncode == 0
     assert "|dlt|" in done.stderr
-    configured.faults = [Fault("404")]
-    done = run("load", "--debug")
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr
-
-
-def test_flags_reach_the_run(configured: Sandbox, account: Account, connector: Connector) -> None:
-    assert main(["load"]) == 0
-    account.numbers.clear()
-    assert main(["load"]) == 1
-    assert main(["load", "--allow-mass-removal"]) == 0
-    assert connector.rows("phone_numbers") == []
-    account.buy()
-    configured.faults = [Fault("wrong-total", "phone-numbers", times=99)]
-    assert main(["load"]) == 1
-    assert main(["load", "--accept-incomplete"]) == 0
-    assert len(connector.rows("phone_numbers")) == 1
 
 
 def test_an_empty_folder_is_enough_and_sends_no_telemetry(configured: Sandbox, workspace: Path) -> None:
     """Nothing of the shipped .dlt/config.toml is here."""
     environment = {name: value for name, value in os.environ.items() if name != "RUNTIME__DLTHUB_TELEMETRY"}
     check = (
-        "import sys; from talkover.cli import main; code = main(['load']); "
+        "import sys; from talkover.cli import main; code = main(['check']); "
         "import dlt; print(code, dlt.current.run_context().runtime_config.dlthub_telemetry)"
     )
     done = subprocess.run([sys.executable, "-c", check], env=environment, capture_output=True, text=True, check=True)
@@ -455,11 +542,13 @@ def test_check_says_what_each_token_reaches_and_loads_nothing(
     assert len(configured.seen) == 2
 
 
-def test_check_tells_of_the_last_load(configured: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["load", "--observed-at", "2026-03-01T05:00:00"]) == 0
-    capsys.readouterr()
+def test_check_tells_of_the_last_load(
+    configured: Sandbox, loaded: Connector, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run,) = loaded.rows("load_runs")
     assert main(["check"]) == 0
-    assert "answers; dataset 'talkover' was last loaded 2026-03-01 05:00 UTC" in capsys.readouterr().out
+    said = f"answers; dataset 'talkover' was last loaded {run['observed_at']:%Y-%m-%d %H:%M} UTC"
+    assert said in capsys.readouterr().out
 
 
 def test_check_takes_a_dataset_that_somebody_has_made_for_it(
@@ -504,10 +593,13 @@ def test_check_goes_through_every_environment_and_fails_if_one_does(
 
 @pytest.mark.parametrize("pages", ["meta", "none"])
 def test_check_says_that_a_token_is_of_another_account(
-    pages: Any, configured: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pages: Any,
+    configured: Sandbox,
+    loaded: Connector,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("SOURCES__TALKOVER__PER_PAGE", "20")
-    assert main(["load"]) == 0
     assert main(["check"]) == 0
     with Sandbox(Account(seed=8, size=50, founded=TODAY), pagination=pages) as theirs:
         monkeypatch.setenv("SOURCES__TALKOVER__BASE_URL", theirs.base_url)
@@ -518,13 +610,11 @@ def test_check_says_that_a_token_is_of_another_account(
 
 
 def test_check_asks_further_only_where_the_first_page_is_of_no_number_that_is_held(
-    configured: Sandbox, account: Account, monkeypatch: pytest.MonkeyPatch
+    configured: Sandbox, account: Account, loaded: Connector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCES__TALKOVER__PER_PAGE", "20")
-    assert main(["load"]) == 0
     bought = [account.buy() for _ in range(20)]
     account.numbers = {number["id"]: number for number in bought} | account.numbers
-    configured.seen.clear()
     assert main(["check"]) == 0
     assert len(configured.seen) == 1 + 4 + 1
 
@@ -557,19 +647,30 @@ def test_check_says_when_the_destination_does_not_answer(
 # sandbox
 
 
-def test_the_sandbox_is_served_and_lives() -> None:
+def test_the_sandbox_is_served_and_lives(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     command = [sys.executable, "-m", "talkover", "sandbox", "--port", "0", "--numbers", "30", "--fault", "500,times=1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
-        assert served.stdout is not None
-        lines = [served.stdout.readline() for _ in range(4)]
-        settings = dict(setting.split("=", 1) for setting in lines[1].split()[1:])
-        environment = os.environ | settings
-        assert json.loads(run("load", "--json", env=environment).stdout)["resources"]["phone_numbers"]["listed"] == 30
-        sandbox = settings["SOURCES__TALKOVER__BASE_URL"].removesuffix("/api/v1")
-        day = requests.post(f"{sandbox}/sandbox/advance?days=40", timeout=5).json()["today"]
-        changed = json.loads(run("load", "--json", env=environment).stdout)["resources"]["phone_numbers"]["changed"]
-        assert changed > 20, day
-        served.terminate()
+        try:
+            assert served.stdout is not None
+            exports = [served.stdout.readline() for _ in range(4)][1]
+            settings = dict(setting.split("=", 1) for setting in exports.split()[1:])
+            for name, value in settings.items():
+                monkeypatch.setenv(name, value)
+            assert main(["check"]) == 0, "the fault passes"
+            assert "the token works; 30 numbers on 1 page" in capsys.readouterr().out
+            address, token = settings["SOURCES__TALKOVER__BASE_URL"], settings["TALKOVER_TOKEN"]
+            before = numbers_of(address, token)
+            sandbox = address.removesuffix("/api/v1")
+            requests.post(f"{sandbox}/sandbox/advance?days=40", timeout=5).raise_for_status()
+            assert sum(number not in before for number in numbers_of(address, token)) > 20
+        finally:
+            served.terminate()
+
+
+def numbers_of(base_url: str, token: str) -> Any:
+    """The list of numbers as the API answers."""
+    header = {"Authorization": f"Bearer {token}"}
+    return requests.get(f"{base_url}/phone-numbers?per_page=100", headers=header, timeout=5).json()["data"]
 
 
 def test_an_unknown_fault_is_named_with_those_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
