@@ -15,24 +15,28 @@ from talkover.sandbox import Account, Sandbox
 from .conftest import TABLES, Connector, Row
 from .test_load import change_much
 
+pytestmark = pytest.mark.slow
+
 FULL = "No space left on device"
 READ_ONLY = "Read-only file system"
+LOADS = """
+import os, subprocess, sys
+from talkover.cli import main
+
+here, *commands = sys.argv[1:]
+for mount, afterwards in zip(commands[::2], commands[1::2]):
+    subprocess.run(["sh", "-c", mount], check=True)
+    os.chdir(here)  # which may be the folder that was mounted
+    assert main(["load", "--destination", "duckdb"]) == 1
+    subprocess.run(["sh", "-c", afterwards], check=True)
+    os.chdir(here)
+"""
 
 
-@pytest.fixture
-def mountable(workspace: Path) -> None:
-    try:
-        run_mounted("mount -t tmpfs tmpfs .", "true", {}).check_returncode()
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip(
-            "this machine lets nobody mount: test_a_full_disk_is_named_and_nothing_is_lost bounds files instead"
-        )
-
-
-def run_mounted(mount: str, command: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """`command` where `mount` was done before; both are forgotten when it ends."""
+def run_mounted(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`command` where it may mount what it likes, which is forgotten when it ends."""
     return subprocess.run(
-        ["/usr/bin/env", "unshare", "--map-root-user", "--mount", "sh", "-c", f"{mount} && cd $PWD && {command}"],
+        ["/usr/bin/env", "unshare", "--map-root-user", "--mount", *command],
         env=os.environ | environment,
         capture_output=True,
         text=True,
@@ -41,13 +45,24 @@ def run_mounted(mount: str, command: str, environment: dict[str, str]) -> subpro
     )
 
 
-def load_mounted(sandbox: Sandbox, mount: str, afterwards: str = "true") -> str:
-    """The one line on stderr of a load that fails."""
-    command = f"{sys.executable} -m talkover load --destination duckdb; code=$?; {afterwards}; exit $code"
+@pytest.fixture
+def mountable(workspace: Path) -> None:
+    try:
+        run_mounted("mount", "-t", "tmpfs", "tmpfs", ".").check_returncode()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip(
+            "this machine lets nobody mount: test_a_full_disk_is_named_and_nothing_is_lost bounds files instead"
+        )
+
+
+def fail_mounted(sandbox: Sandbox, *mounts: tuple[str, str]) -> list[str]:
+    """The one line on stderr of each load that fails after a command that mounts; another command comes after it."""
+    commands = [command for mount in mounts for command in mount]
     account = {"TALKOVER_TOKEN": sandbox.token, "SOURCES__TALKOVER__BASE_URL": sandbox.base_url}
-    done = run_mounted(mount, command, account)
-    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), (done.returncode, done.stderr)
-    return done.stderr
+    done = run_mounted(sys.executable, "-c", LOADS, str(Path.cwd()), *commands, **account)
+    lines = done.stderr.splitlines()
+    assert (done.returncode, len(lines)) == (0, len(mounts)), (done.returncode, done.stderr)
+    return lines
 
 
 @pytest.fixture
@@ -72,10 +87,9 @@ def test_a_full_disk_under_the_database(connector: Connector, account: Account) 
     change_much(account)
     shutil.copytree("data", "kept")
     size = -(-Path("data/numbers.duckdb").stat().st_size // 4096) * 4
-    line = load_mounted(
+    (line,) = fail_mounted(
         connector.sandbox,
-        f"mount -t tmpfs -o size={size}k tmpfs data && cp kept/numbers.duckdb data",
-        "rm kept/* && cp data/* kept",
+        (f"mount -t tmpfs -o size={size}k tmpfs data && cp kept/numbers.duckdb data", "rm kept/* && cp data/* kept"),
     )
     assert FULL in line
     assert "data/numbers.duckdb" in line
@@ -88,20 +102,22 @@ def test_a_full_disk_under_the_database(connector: Connector, account: Account) 
 def test_a_full_disk_under_the_working_directory(connector: Connector, account: Account) -> None:
     before = connector.state()
     change_much(account)
-    for kibibytes in (4, 64, 192):  # in each step of a run
-        line = load_mounted(connector.sandbox, f"mount -t tmpfs -o size={kibibytes}k tmpfs dlt")
+    in_each_step = [(f"mount -t tmpfs -o size={kibibytes}k tmpfs dlt", "umount -l dlt") for kibibytes in (4, 64, 192)]
+    for line in fail_mounted(connector.sandbox, *in_each_step):
         assert FULL in line
         assert f"{Path.cwd()}/dlt" in line
-        assert connector.state() == before
+    assert connector.state() == before
     assert_next_run_is_right(connector, account, before)
 
 
 def test_a_read_only_disk(connector: Connector, account: Account) -> None:
     before = connector.state()
     change_much(account)
-    for folder in ("data", "dlt", "."):
-        line = load_mounted(connector.sandbox, f"mount --bind {folder} {folder} && mount -o remount,bind,ro {folder}")
+    folders = [Path.cwd() / name for name in ("data", "dlt", ".")]
+    mounts = [(f"mount --bind {it} {it} && mount -o remount,bind,ro {it}", f"umount -l {it}") for it in folders]
+    lines = fail_mounted(connector.sandbox, *mounts)
+    for folder, line in zip(folders, lines, strict=True):
         assert READ_ONLY in line
-        assert f"{Path.cwd() / folder}/" in line
-        assert connector.state() == before
+        assert f"{folder}/" in line
+    assert connector.state() == before
     assert_next_run_is_right(connector, account, before)

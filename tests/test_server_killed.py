@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from threading import Timer
-from typing import Any
 
 import pytest
 
 from talkover import LoadError
-from talkover.load import _run as run
 from talkover.sandbox import Sandbox
 
 from .conftest import Connector, at
@@ -19,6 +17,16 @@ from .warehouses import set_configuration
 
 MOMENTS = (("Extract", 0.0), ("Load", 0.0), ("Load", 0.1), ("Load", 0.3))
 """Seconds after the beginning of a step."""
+
+
+class DisturbingTheEnd(Disturbing):
+    """Does something when a step of the run ends."""
+
+    def _start(self, _: str) -> None:
+        """Nothing is done yet."""
+
+    def _stop(self) -> None:
+        super()._start(self.step)
 
 
 @pytest.mark.slow
@@ -50,18 +58,10 @@ def test_a_server_that_is_killed_costs_nothing(
 def test_a_server_that_is_killed_before_the_views_is_one_sentence(
     request: pytest.FixtureRequest, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-
-    def load_and_kill(*arguments: Any) -> str:
-        loaded = run(*arguments)
-        server.kill()
-        return loaded
-
     with running_server() as server:
         set_configuration(monkeypatch, "postgres", credentials=server.url)
         connector = Connector(sandbox, "postgres")
-        with monkeypatch.context() as patched:
-            patched.setattr("talkover.load._run", load_and_kill)
-            with pytest.raises(LoadError, match="postgres does not answer: .*refused"):
-                connector.load()
+        with pytest.raises(LoadError, match="postgres does not answer: .*refused"):
+            connector.load(progress=DisturbingTheEnd("Load", server.kill))
         server.start()
         assert connector.load().resources["phone_numbers"].listed == len(connector.rows("current_numbers"))
