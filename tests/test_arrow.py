@@ -41,6 +41,7 @@ def extracted(connector: Connector) -> dict[str, set[str]]:
     return kinds
 
 
+@pytest.mark.slow
 def test_both_ways_make_the_same_tables(account: Account, sandbox: Sandbox, connector: Connector) -> None:
     own = dlt.pipeline("own", destination=dlt.destinations.duckdb("own.duckdb"), dataset_name="talkover")
     numbers = list(account.numbers.values())
@@ -83,6 +84,7 @@ def test_a_new_field_in_one_batch_of_many_gets_its_column(
     assert [row["agent_tone"] for row in connector.rows("phone_number_agents") if row["agent_tone"]] == [1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["true", "false"])
 def test_rows_have_ids_whatever_dlt_is_told_to_do_with_arrow_tables_of_others(
     setting: str, account: Account, loaded: Connector, monkeypatch: pytest.MonkeyPatch

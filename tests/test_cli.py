@@ -159,6 +159,7 @@ def test_the_demo_stays_out_of_the_file_and_warehouse_that_are_configured(
         assert connection.execute("select count(*) > 0 from talkover.phone_numbers").fetchone() == (True,)
 
 
+@pytest.mark.slow
 def test_weeks_of_the_demo_are_loaded_one_by_one(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["load", "--demo", "--weeks", "3", "--observed-at", "2026-03-01"]) == 0
     assert re.findall(r"^2026-\d\d-\d\d", capsys.readouterr().out, re.MULTILINE) == [
@@ -514,6 +515,7 @@ def test_check_goes_through_every_environment_and_fails_if_one_does(
     assert "talq_gone" not in "".join(lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pages", ["meta", "none"])
 def test_check_says_that_a_token_is_of_another_account(
     pages: Any, configured: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -62,6 +62,7 @@ def test_a_clock_that_is_off_by_half_an_hour_is_taken(sandbox: Sandbox) -> None:
 TAKE_BACK = re.compile(r"<!-- take a run back -->\n```sql\n(.*?)```", re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_documented_sql_takes_back_a_run_that_was_dated_too_late(
     account: Account, connector: Connector, histories: Histories
 ) -> None:

@@ -129,6 +129,7 @@ def views_that_are_there(connector: Connector) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 @REFRESH
 def test_a_load_that_drops_its_tables_leaves_every_view(
     refresh: str, account: Account, loaded: Connector, monkeypatch: pytest.MonkeyPatch
@@ -143,6 +144,7 @@ def test_a_load_that_drops_its_tables_leaves_every_view(
     assert len(loaded.rows("current_numbers")) == 56
 
 
+@pytest.mark.slow
 @REFRESH
 def test_a_plain_pipeline_drops_its_tables_although_views_read_them(refresh: Any, loaded: Connector) -> None:
     source = talkover_source(loaded.sandbox.token, base_url=loaded.sandbox.base_url)

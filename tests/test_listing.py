@@ -447,6 +447,7 @@ def test_a_number_that_comes_or_goes_between_two_pages_hides_no_neighbour(
     assert ids(listing) == set(account.numbers) != held
 
 
+@pytest.mark.slow
 def test_a_number_that_comes_and_one_that_goes_between_two_pages_remove_no_neighbour(
     account: Account, loaded: Connector
 ) -> None:

@@ -180,6 +180,7 @@ def test_a_lost_working_directory_costs_nothing(account: Account, loaded: Connec
     assert len(loaded.rows("phone_number_changes")) == len(before["phone_number_changes"]) + 1
 
 
+@pytest.mark.slow
 @pytest.mark.duckdb
 def test_each_folder_has_its_own_file_and_none_gets_what_another_left_pending(
     account: Account, loaded: Connector, workspace: Path
@@ -200,6 +201,7 @@ def test_each_folder_has_its_own_file_and_none_gets_what_another_left_pending(
     assert bought in account.numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", TABLES)
 def test_a_table_dropped_by_hand_is_made_again(table: str, connector: Connector, histories: Histories) -> None:
     def load() -> None:
@@ -419,6 +421,7 @@ def test_dlts_folder_of_another_user_is_named_with_what_to_set(monkeypatch: pyte
             pass
 
 
+@pytest.mark.slow
 def test_a_process_is_left_as_it_was_when_the_last_of_its_loads_ends(workspace: Path) -> None:
     """An orchestrator's process also runs pipelines of others: dlt's settings and Python's collector are theirs too."""
 

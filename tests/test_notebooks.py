@@ -203,6 +203,7 @@ def a_year_of_euros(sandbox: Sandbox, account: Account, histories: Histories) ->
     histories.once("a year of euros", connector, play)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("a_year_of_euros")
 def test_the_bridge_leaves_out_the_first_load_and_nothing_else() -> None:
     for since in ("2025-06", "2026-01"):
@@ -221,6 +222,7 @@ def test_the_first_month_of_an_account_is_a_bridge_from_nothing(loaded: Connecto
     assert (rows["added"] == rows["closing"]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("a_year_of_euros")
 def test_a_number_that_changes_its_currency_did_not_leave(account: Account) -> None:
     looked_at = Analysed()

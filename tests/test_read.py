@@ -40,6 +40,7 @@ def test_every_view_and_table_reads_the_same_from_everywhere(loaded: Connector) 
             assert kinds <= {Decimal} or column in {"agents"}, (name, column)
 
 
+@pytest.mark.slow
 def test_types_do_not_depend_on_the_values(loaded: Connector, account: Account) -> None:
     """Notebooks must not break on an account in which nothing happened yet."""
     names = ("current_numbers", "capability_mix", "renewal_calendar", "findings", "cost_by_group")
@@ -74,6 +75,7 @@ FAR = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.essential
 def test_any_day_that_loads_can_be_read(connect: Connect) -> None:
     """pandas 2, all that Python 3.10 gets, takes nanoseconds for granted where it guesses: `make lowest` has it."""
@@ -114,6 +116,7 @@ def test_an_instant_is_read_whatever_the_zone_of_the_server(
     assert connector.load().resources["phone_numbers"].removed == 1
 
 
+@pytest.mark.slow
 def test_one_environment_is_read_alone(sandbox: Sandbox, connect: Connect, account: Account) -> None:
     with Sandbox(Account(seed=8, size=9)) as other:
         connect(sandbox).load(environment_key="here", create_views=False)

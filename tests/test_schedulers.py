@@ -78,6 +78,7 @@ def run_script(home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
 # cron and systemd
 
 
+@pytest.mark.slow
 def test_the_script_prints_the_summary_as_one_json_line(workspace: Path, sandbox: Sandbox) -> None:
     done = run_script(workspace, TALKOVER_TOKEN=sandbox.token, SOURCES__TALKOVER__BASE_URL=sandbox.base_url)
     assert (done.returncode, done.stderr) == (0, "")

@@ -352,6 +352,7 @@ def test_a_token_of_another_account_is_said_to_be_one(held: int, connect: Connec
         assert connector.state() == before
 
 
+@pytest.mark.slow
 def test_a_single_number_may_be_swapped_for_another(connect: Connect) -> None:
     account = Account(seed=7, size=1, founded=TODAY)
     with Sandbox(account) as sandbox:
@@ -450,6 +451,7 @@ def test_check_refuses_the_time_zone_that_a_load_refuses(monkeypatch: pytest.Mon
         configured_clients()
 
 
+@pytest.mark.slow
 def test_text_that_looks_like_something_else_stays_text(account: Account, connector: Connector) -> None:
     """dlt lets DuckDB guess the types of JSON lines: ids came back in lower case, and every number as released."""
     alike = ["3F2504E0-4F89-11D3-9A0C-0305E82C3301", "2024-1-5", "10:30", "2024-01-15 10:30", "NaN", "007", "1e5"]
@@ -549,6 +551,7 @@ def test_a_number_that_moves_to_another_environment_is_one_row(
     assert len(both.rows("phone_numbers")) == 27
 
 
+@pytest.mark.slow
 def test_no_environment_is_asked_for_the_numbers_of_another(both: Connector) -> None:
     """A number that is missing from a list of several pages is looked for again: not in another environment's."""
     load_environments(both, per_page=5)
@@ -558,6 +561,7 @@ def test_no_environment_is_asked_for_the_numbers_of_another(both: Connector) -> 
     assert sorted(pages) == ["1", "1", "2", "2", "3", "3"]
 
 
+@pytest.mark.slow
 def test_the_failure_of_one_environment_loads_nothing(live: Account, test: Account, both: Connector) -> None:
     load_environments(both)
     before = both.state()
@@ -611,6 +615,7 @@ def test_one_resource_alone_is_loaded_alone_and_asks_one_endpoint(
     assert count(pipeline) == 56
 
 
+@pytest.mark.slow
 def test_loading_one_table_without_its_log_loses_nothing_for_the_log(
     account: Account, loaded: Connector, warehouse: str
 ) -> None:
@@ -704,6 +709,7 @@ def test_a_run_dated_in_the_future_would_lock_out_all_others(connector: Connecto
     assert connector.rows("phone_numbers") == []
 
 
+@pytest.mark.slow
 def test_history_goes_forward_for_a_number_that_another_environment_listed_later(
     live: Account, test: Account, both: Connector
 ) -> None:

@@ -46,6 +46,7 @@ def test_a_fault_that_passes_is_waited_out(kind: str, page: int, sandbox: Sandbo
     assert len(sandbox.seen) == 3 + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "at_least"), [("429-seconds", 1.0), ("429-reset", 1.0), ("429-epoch", 0.5), ("429-date", 0.5)]
 )

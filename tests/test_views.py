@@ -112,6 +112,7 @@ def test_grain_holds_for_an_empty_account(connect: Connect) -> None:
     assert {name for name, found in rows.items() if found} == {"calendar_months", "data_health"}
 
 
+@pytest.mark.slow
 def test_grain_holds_where_only_nulls_are_told(connect: Connect) -> None:
     account = Account(size=0, founded=TODAY)
     account.numbers = {id: {"id": id} for id in ("a", "b")}
@@ -127,6 +128,7 @@ def test_grain_holds_where_only_nulls_are_told(connect: Connect) -> None:
     assert [row["bucket"] for row in rows["renewal_calendar"]] == ["no date", "no date"]
 
 
+@pytest.mark.slow
 def test_grain_holds_for_several_environments(connect: Connect) -> None:
     accounts = {f"talq_{seed}": Account(seed=seed, size=25, founded=TODAY) for seed in (1, 2)}
     with Sandbox(accounts) as sandbox:
@@ -235,6 +237,7 @@ def test_months_are_utc_whatever_the_session(connector: Connector, monkeypatch: 
 # History.
 
 
+@pytest.mark.slow
 def test_as_of_any_instant_gives_the_inventory_that_was_last_seen_before_it(connect: Connect) -> None:
     account = Account(seed=9, size=30, founded=TODAY - timedelta(days=100))
     seen: dict[datetime, dict[str, Row]] = {}
@@ -331,6 +334,7 @@ def test_new_fields_of_the_api_cannot_shadow_a_column_of_a_view(connect: Connect
     assert (flow["currency"], flow["cost_at_stake"]) == ("USD", Decimal(2))
 
 
+@pytest.mark.slow
 def test_the_bridge_begins_where_the_history_does_though_the_ledger_was_not_loaded(connect: Connect) -> None:
     account = Account(size=0, founded=TODAY)
     account.numbers = {id: number(id) for id in "ab"}
@@ -519,6 +523,7 @@ def test_cost_at_stake_counts_a_number_once_however_many_requests_it_has(connect
 # Findings.
 
 
+@pytest.mark.slow
 def test_a_number_that_came_back_after_its_release_is_another_holding(connect: Connect) -> None:
     account = Account(size=0, founded=TODAY)
     account.numbers = {id: number(id) for id in "ab"}
@@ -597,6 +602,7 @@ def test_each_kind_of_finding(connect: Connect) -> None:
         assert "idle" not in row["sentence"]
 
 
+@pytest.mark.slow
 def test_what_a_decision_usually_takes_comes_from_ten_decisions(connect: Connect) -> None:
     """Nobody waits longer than two days here, so a renewal in five is no finding."""
     decided = [request(str(n), "approved", "2026-03-01", "2026-03-03", f"gone {n}") for n in range(10)]
@@ -694,6 +700,7 @@ SESSIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "setting"), SESSIONS)
 def test_every_view_gives_the_same_rows_whatever_the_session_is_set_to(
     name: str, setting: str, played: dict[str, str]
@@ -834,6 +841,7 @@ def test_there_are_no_views_of_nothing(warehouse: str, capsys: pytest.CaptureFix
     assert not list(Path().glob("*.duckdb")), "looking must not make a file"
 
 
+@pytest.mark.slow
 def test_views_of_the_demo_are_made_without_loading(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["load", "--demo"]) == 0
     with duckdb.connect("talkover_demo.duckdb") as file:
