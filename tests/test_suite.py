@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from .environments import ROOT
+from .warehouses import answers
 
 COLLECT = """
 import os, pkgutil, signal, sys
@@ -78,3 +80,37 @@ def test_a_machine_with_chromium_runs_the_tests_that_need_it(tmp_path: Path) -> 
 def test_collecting_the_tests_changes_nothing(without_chromium: list[str]) -> None:
     """What one file patched while it was imported, all others of the process would be tried with."""
     assert [line for line in without_chromium if line.startswith("changed: ")] == []
+
+
+HOLDING = """
+import time
+from contextlib import closing
+
+import psycopg2
+
+def test_that_is_killed(postgres_server):
+    with closing(psycopg2.connect(postgres_server)) as connection, connection.cursor() as cursor:
+        cursor.execute("show data_directory")
+        print("files in", *cursor.fetchone(), flush=True)
+        time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+def test_tests_that_are_killed_leave_no_server_and_no_files(tmp_path: Path) -> None:
+    (tmp_path / "test_holding.py").write_text(HOLDING)
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "-p", "tests.conftest"]
+    command += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path), str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as tests:
+        assert tests.stdout is not None
+        data = next(Path(line.split()[2]) for line in tests.stdout if line.startswith("files in "))
+        port = int((data / "postmaster.pid").read_text().splitlines()[3])
+        assert answers(port)
+        tests.kill()
+    until = time.monotonic() + 10
+    while (answers(port) or data.parent.exists()) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not answers(port)
+    assert not data.parent.exists()

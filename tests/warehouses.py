@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ import psycopg2
 import pytest
 
 from .postgres import postgres
+from .watch import Watch, watched
 
 MISSING = "{what} is missing: `make warehouses` builds an environment with it"
 
@@ -144,14 +146,18 @@ def clickhouse_engine() -> Iterator[Any]:
         from .stand_ins import clickhouse_engine
     except ImportError as error:
         raise RuntimeError(MISSING.format(what=f"ClickHouse's engine ({error})")) from None
-    with tempfile.TemporaryDirectory(prefix="talkover_clickhouse_") as folder:
-        command = [sys.executable, clickhouse_engine.__file__, folder]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving:
-            assert serving.stdout is not None
-            port = serving.stdout.readline().strip()
-            with in_every_process(TEST_CLICKHOUSE_ENGINE=port):
-                yield clickhouse_engine.stand_in(int(port))
-            serving.terminate()
+    folder = Path(tempfile.mkdtemp(prefix="talkover_clickhouse_"))
+    command = [sys.executable, clickhouse_engine.__file__, str(folder)]
+    with (
+        watched(signal.SIGTERM, folder) as watch,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving,
+    ):
+        watch(serving)
+        assert serving.stdout is not None
+        port = serving.stdout.readline().strip()
+        with in_every_process(TEST_CLICKHOUSE_ENGINE=port):
+            yield clickhouse_engine.stand_in(int(port))
+        serving.terminate()
 
 
 @pytest.fixture(scope="session")
@@ -165,7 +171,8 @@ def bigquery_emulator() -> Iterator[None]:
     port, grpc_port = free_port(), free_port()
     command = ["bqemulator", "start", "--rest-port", str(port), "--grpc-port", str(grpc_port), "--log-level", "error"]
     with (
-        running([Path(sys.executable).parent / command[0], *command[1:]], lambda: answers(port)),
+        watched(signal.SIGTERM) as watch,
+        running([Path(sys.executable).parent / command[0], *command[1:]], lambda: answers(port), watch),
         in_every_process(BIGQUERY_EMULATOR_HOST=f"http://127.0.0.1:{port}"),
     ):
         from .stand_ins import sitecustomize as _  # noqa: F401
@@ -194,7 +201,8 @@ def mariadb_server() -> Iterator[tuple[str, Any]]:
     if server is None or install is None:
         raise RuntimeError("MariaDB is missing: `apt-get install mariadb-server` brings it")
     user = pwd.getpwuid(os.geteuid()).pw_name if os.geteuid() else "mysql"
-    with tempfile.TemporaryDirectory(prefix="talkover_mariadb_") as folder:
+    folder = Path(tempfile.mkdtemp(prefix="talkover_mariadb_"))
+    with watched(signal.SIGTERM, folder) as watch:
         if os.geteuid() == 0:
             shutil.chown(folder, user)
         port = free_port()
@@ -204,7 +212,10 @@ def mariadb_server() -> Iterator[tuple[str, Any]]:
         subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
         listen = ["--bind-address=127.0.0.1", f"--port={port}", f"--socket={folder}/socket", "--skip-log-bin"]
         serve = [server, "--no-defaults", *UNICODE, *HASTY, *where, *listen]
-        with running(serve, lambda: answers(port)), pymysql.connect(host="127.0.0.1", port=port, user="root") as root:
+        with (
+            running(serve, lambda: answers(port), watch),
+            pymysql.connect(host="127.0.0.1", port=port, user="root") as root,
+        ):
             root.cursor().execute("create database home")
             yield f"mysql+pymysql://root@127.0.0.1:{port}/home", root
 
@@ -227,9 +238,10 @@ def answers(port: int) -> bool:
 
 
 @contextmanager
-def running(command: list[Any], is_ready: Callable[[], bool], seconds: float = 60) -> Iterator[None]:
+def running(command: list[Any], is_ready: Callable[[], bool], watch: Watch, seconds: float = 60) -> Iterator[None]:
     """A server, from the moment that it is ready."""
     with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
+        watch(server)
         try:
             until = time.monotonic() + seconds
             while not is_ready():
