@@ -6,16 +6,19 @@ import gzip
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from dlt.extract.exceptions import ResourceExtractionError
 
-from talkover import InvalidRow, load_account
+from talkover import InvalidRow, talkover_source
 from talkover.sandbox import FAULTS as EVERY_KIND
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import Answer
 
-from .conftest import TODAY
+from .conftest import TODAY, Row
 
 TOKEN = "talq_7f3c9e1d5b2a48c6"
 
@@ -33,90 +36,87 @@ def search(workspace: Path, needle: bytes) -> list[str]:
     return found
 
 
-FAULTS = {
-    "none": [],
-    "401 that quotes it": [Fault("answer", answer=Answer(401, {"message": f"Invalid token {TOKEN}"}), times=9)],
-    "html that quotes it": [Fault("answer", answer=Answer(200, f"<title>{TOKEN}</title>"), times=99)],
+QUOTING = {
+    "401": [Fault("answer", answer=Answer(401, {"message": f"Invalid token {TOKEN}"}), times=9)],
+    "html": [Fault("answer", answer=Answer(200, f"<title>{TOKEN}</title>"), times=99)],
     "success false": [Fault("answer", answer=Answer(200, {"success": False, "message": TOKEN}), times=9)],
-    "bad row": [Fault("answer", answer=Answer(200, {"data": [{"id": None}]}), times=9)],
+    "bad row": [Fault("answer", answer=Answer(200, {"data": [{"id": None, "name": TOKEN}]}), times=9)],
 }
+"""Answers with the token in them."""
 
 
-CASES = [
-    ("TALKOVER_TOKEN", "none"),
-    *(pytest.param("TALKOVER_TOKEN", fault, marks=pytest.mark.slow) for fault in FAULTS if fault != "none"),
-    *(
-        pytest.param(place, "none", marks=pytest.mark.slow)
-        for place in ("SOURCES__TALKOVER__API_TOKEN", "secrets.toml", "environments")
-    ),
-]
+LOADS = """
+import os, sys
+from talkover.cli import main
+
+for base_url in sys.argv[1:]:
+    os.environ["SOURCES__TALKOVER__BASE_URL"] = base_url
+    print("exit code", main(["load", "--debug"]), flush=True)
+"""
 
 
-@pytest.mark.parametrize(("place", "fault"), CASES)
-def test_the_token_is_in_no_output_log_or_file(place: str, fault: str, workspace: Path) -> None:
-    environment = dict(os.environ) | {"RUNTIME__LOG_LEVEL": "DEBUG", "RUNTIME__REQUEST_MAX_ATTEMPTS": "2"}
+def play(workspace: Path, faults: Mapping[str, list[Fault]], **settings: str) -> dict[str, int]:
+    """The exit code of a load under each of `faults`, all in one process that logs everything and leaves no token."""
+    environment = dict(os.environ) | {"RUNTIME__LOG_LEVEL": "DEBUG", "RUNTIME__REQUEST_MAX_ATTEMPTS": "2"} | settings
+    with ExitStack() as served:
+        sandboxes = [
+            served.enter_context(Sandbox({TOKEN: Account(size=9, founded=TODAY)}, faults=[*faults[name]]))
+            for name in faults
+        ]
+        command = [sys.executable, "-c", LOADS, *(sandbox.base_url for sandbox in sandboxes)]
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        assert {sandbox.seen[0].token for sandbox in sandboxes} == {TOKEN}
+    assert TOKEN.encode() not in done.stdout + done.stderr
+    assert b"|dlt|" in done.stderr, "everything is logged"
+    assert search(workspace, b"phone"), "the search finds what is there"
+    codes = [int(line.split()[2]) for line in done.stdout.decode().splitlines() if line.startswith("exit code ")]
+    return dict(zip(faults, codes, strict=True))
+
+
+def test_the_token_is_in_no_output_log_or_file_though_the_api_quotes_it(workspace: Path) -> None:
+    assert play(workspace, QUOTING, TALKOVER_TOKEN=TOKEN) == dict.fromkeys(QUOTING, 1)
+    assert search(workspace, TOKEN.encode()) == []
+
+
+PLACES = ["SOURCES__TALKOVER__API_TOKEN", "SOURCES__TALKOVER__ENVIRONMENTS", "secrets.toml"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES)
+def test_the_token_is_in_no_output_log_or_file_wherever_it_is_configured(place: str, workspace: Path) -> None:
+    settings = {}
     if place == "secrets.toml":
         (workspace / ".dlt").mkdir()
         (workspace / ".dlt/secrets.toml").write_text(f'[sources.talkover]\napi_token = "{TOKEN}"\n')
-    elif place == "environments":
-        environment["SOURCES__TALKOVER__ENVIRONMENTS"] = f'{{"live": "{TOKEN}"}}'
     else:
-        environment[place] = TOKEN
-    with Sandbox({TOKEN: Account(size=150, founded=TODAY)}, faults=[*FAULTS[fault]]) as sandbox:
-        environment["SOURCES__TALKOVER__BASE_URL"] = sandbox.base_url
-        command = [sys.executable, "-m", "talkover", "load", "--debug"]
-        done = subprocess.run(command, env=environment, capture_output=True, timeout=120, check=False)
-        assert sandbox.seen[0].token == TOKEN
-    assert done.returncode == (0 if fault == "none" else 1), done.stderr.decode()
-    assert TOKEN.encode() not in done.stdout + done.stderr
-    holders = search(workspace, TOKEN.encode())
-    assert holders == ([".dlt/secrets.toml"] if place == "secrets.toml" else [])
-    assert search(workspace, b"phone"), "the search finds what is there"
-
-
-EVERY_FAULT = """
-import os
-from talkover.cli import main
-from talkover.sandbox import FAULTS, Account, Fault, Sandbox
-
-with Sandbox({os.environ["TALKOVER_TOKEN"]: Account(size=9)}) as sandbox:
-    os.environ["SOURCES__TALKOVER__BASE_URL"] = sandbox.base_url
-    for kind in FAULTS:
-        sandbox.faults = [Fault(kind, times=99)]
-        print(kind, main(["load", "--debug"]), flush=True)
-"""
+        settings[place] = f'{{"live": "{TOKEN}"}}' if place.endswith("ENVIRONMENTS") else TOKEN
+    assert play(workspace, {"none": []}, **settings) == {"none": 0}
+    assert search(workspace, TOKEN.encode()) == ([".dlt/secrets.toml"] if place == "secrets.toml" else [])
 
 
 @pytest.mark.slow
 def test_the_token_is_in_no_output_log_or_file_under_any_fault(workspace: Path) -> None:
-    environment = dict(os.environ) | {
-        "TALKOVER_TOKEN": TOKEN,
-        "RUNTIME__LOG_LEVEL": "DEBUG",
-        "RUNTIME__REQUEST_MAX_ATTEMPTS": "2",
-        "RUNTIME__REQUEST_MAX_RETRY_DELAY": "1",
-        "RUNTIME__REQUEST_TIMEOUT": "0.5",
-        "SOURCES__TALKOVER__PER_PAGE": "4",
-    }
-    command = [sys.executable, "-c", EVERY_FAULT]
-    done = subprocess.run(command, env=environment, capture_output=True, timeout=300, check=True)
-    ended = dict(line.rsplit(" ", 1) for line in done.stdout.decode().splitlines() if line.count(" ") == 1)
-    assert set(EVERY_KIND) <= set(ended)
-    assert ended["401"] == ended["500"] == ended["wrong-total"] == "1"
-    assert TOKEN.encode() not in done.stdout + done.stderr
+    short = {"RUNTIME__REQUEST_MAX_RETRY_DELAY": "1", "RUNTIME__REQUEST_TIMEOUT": "0.5"}
+    faults = {kind: [Fault(kind, times=99)] for kind in EVERY_KIND}
+    ended = play(workspace, faults, TALKOVER_TOKEN=TOKEN, SOURCES__TALKOVER__PER_PAGE="4", **short)
+    assert ended["shrinking"] == 0
+    assert ended["401"] == ended["500"] == ended["wrong-total"] == 1
     assert search(workspace, TOKEN.encode()) == []
 
 
-def test_an_error_quotes_no_more_of_a_row_than_its_id_and_the_field_that_is_wrong(workspace: Path) -> None:
+PRIVATE = "Maria Silva, +351 912 345 678"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"current_price": "free"}, {"agents": [{"name": PRIVATE}]}, {"noteName": 1, "note_name": PRIVATE}]
+)
+def test_an_error_quotes_no_more_of_a_row_than_its_id_and_the_field_that_is_wrong(wrong: Row) -> None:
     account = Account(size=9, founded=TODAY)
-    private = "Maria Silva, +351 912 345 678"
     for number in account.numbers.values():
-        number |= {"formatted_number": private, "agents": [{"id": "a", "name": private}], "note": private}
-    for wrong in ({"current_price": "free"}, {"agents": [{"name": private}]}, {"noteName": 1, "note_name": private}):
-        good = dict(first := next(iter(account.numbers.values())))
-        first.update(wrong)
-        with Sandbox({TOKEN: account}) as sandbox:
-            with pytest.raises(InvalidRow) as caught:
-                load_account(destination="duckdb", api_token=TOKEN, base_url=sandbox.base_url)
-            assert "Maria" not in str(caught.value)
-        first.clear()
-        first.update(good)
+        number |= {"formatted_number": PRIVATE, "agents": [{"id": "a", "name": PRIVATE}], "note": PRIVATE}
+    next(iter(account.numbers.values())).update(wrong)
+    with Sandbox({TOKEN: account}) as sandbox, pytest.raises(ResourceExtractionError) as caught:
+        list(talkover_source(TOKEN, base_url=sandbox.base_url))
+    assert isinstance(caught.value.__cause__, InvalidRow)
+    assert "Maria" not in str(caught.value.__cause__)
