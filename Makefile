@@ -53,7 +53,8 @@ lowest: .venv-lowest/installed  ## the essential tests with the oldest versions 
 	.venv-lowest/bin/pytest -n 2 -q --destinations duckdb -m essential
 
 newest: .venv-newest/installed  ## every quick test with the newest of everything, also of the tools that are bounded
-	.venv-newest/bin/uv pip install --quiet --python .venv-newest --upgrade pytest pytest-timeout pytest-xdist ruff mypy
+	.venv-newest/bin/uv pip install --quiet --python .venv-newest --upgrade \
+		pytest pytest-timeout pytest-xdist time-machine ruff mypy
 	.venv-newest/bin/ruff check .
 	.venv-newest/bin/pytest -n 2 -q --destinations duckdb -m "not slow and not product and not environment and not browser"
 

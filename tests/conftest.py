@@ -17,7 +17,6 @@ import pytest
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
 from talkover import Summary, load_account
-from talkover.cli import main
 from talkover.load import open_pipeline
 from talkover.sandbox import Account, Sandbox
 
@@ -252,27 +251,15 @@ class Histories:
 
     def once(self, history: str, connector: Connector, play: Callable[[], object]) -> None:
         """Leaves what `play` loads, which `history` tells from all others. Only DuckDB has files to copy."""
-        if connector.destination == "duckdb":
-            self.file(history, Path("talkover_pipeline.duckdb"), play)
+        kept = self._folder / blake2b(history.encode(), digest_size=8).hexdigest()
+        file = Path("talkover_pipeline.duckdb")
+        if connector.destination != "duckdb":
+            play()
+        elif kept.exists():
+            shutil.copy(kept, file)
         else:
             play()
-
-    def file(self, history: str, file: Path, play: Callable[[], object]) -> None:
-        """The same for any `file` that `play` makes."""
-        kept = self._folder / blake2b(history.encode(), digest_size=8).hexdigest()
-        if kept.exists():
-            shutil.copy(kept, file)
-            return
-        play()
-        shutil.copy(file, kept)
-
-
-@pytest.fixture
-def demo(workspace: Path, histories: Histories) -> Path:
-    """The file of the demo account, loaded once."""
-    file = workspace / "talkover_demo.duckdb"
-    histories.file("demo", file, lambda: main(["load", "--demo"]))
-    return file
+            shutil.copy(file, kept)
 
 
 @pytest.fixture(scope="session")

@@ -336,6 +336,17 @@ def test_a_full_disk_is_named_and_nothing_is_lost(sandbox: Sandbox, account: Acc
     assert set(connector.by_id()) == set(account.numbers)
 
 
+@pytest.mark.duckdb
+def test_a_schema_that_a_full_disk_has_torn_ends_no_later_run(loaded: Connector, account: Account) -> None:
+    """dlt takes each file in that folder for a schema. Every later run failed, also on a disk with room."""
+    loaded.load()
+    torn = Path(loaded.pipeline().working_dir, "schemas/1e6436cacb13bcb8")
+    torn.write_text("{")
+    account.buy()
+    assert loaded.load().resources["phone_numbers"].added == 1
+    assert not torn.exists()
+
+
 class Disturbing(Collector):
     """Does something when a step of the run begins."""
 

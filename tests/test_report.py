@@ -20,31 +20,41 @@ from playwright.sync_api import sync_playwright
 from talkover import ReportError, __version__
 from talkover.analysis import Account
 from talkover.cli import main
-from talkover.report import execute
+from talkover.report import NOTEBOOKS, execute
 
-from .conftest import CHROMIUM
+from .conftest import CHROMIUM, Connector
 from .test_cli import read_to_the_end
 
-pytestmark = pytest.mark.xdist_group("report")  # one process makes it for all of them
+pytestmark = [
+    pytest.mark.xdist_group("report"),  # one process makes it for all of them
+    pytest.mark.duckdb,  # the destination does not matter here
+]
+
+TERMINAL = "terminal.txt"
+MADE = """
+from talkover.cli import main
+
+assert main(["load", "--demo", "--observed-at", "2026-07-15"]) == 0
+assert main(["load", "--demo"]) == 0
+assert main(["report", "--demo", "--since", "2026-08"]) == 0
+"""
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a demo account that was loaded three times."""
+    """The report of a demo account that was loaded in July and is loaded today, written before a terminal."""
     folder = tmp_path_factory.mktemp("report")
     environment = {name: value for name, value in os.environ.items() if "__" not in name} | {
         "DLT_DATA_DIR": str(folder / "dlt"),
         "RUNTIME__DLTHUB_TELEMETRY": "false",
     }
-    for arguments in (
-        ["load", "--demo", "--observed-at", "2026-07-15"],
-        ["load", "--demo", "--observed-at", "2026-10-15"],
-        ["load", "--demo"],
-        ["report", "--demo", "--since", "2026-08"],
-    ):
-        subprocess.run(
-            [sys.executable, "-m", "talkover", *arguments], cwd=folder, env=environment, check=True, capture_output=True
-        )
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", MADE]
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=theirs) as making:
+        os.close(theirs)
+        shown = read_to_the_end(ours)
+    assert making.returncode == 0, shown
+    (folder / TERMINAL).write_text(shown)
     return folder / "report.html"
 
 
@@ -93,13 +103,13 @@ def test_whoever_may_read_other_new_files_may_read_it(report: Path) -> None:
         (["--since", "soon"], "since='soon' is no month: write it as 2026-01"),
         (["--since", "٢٠٢٦-01"], "since='٢٠٢٦-01' is no month: write it as 2026-01"),
         (["--since", "2069-02"], "since='2069-02' is after the last month, "),
-        (["--environment", "nowhere"], "environment 'nowhere' was never loaded. There are demo"),
+        (["--environment", "nowhere"], "environment 'nowhere' was never loaded. There are default"),
     ],
 )
 def test_a_wrong_argument_exits_2_before_a_notebook_runs(
-    arguments: list[str], says: str, workspace: Path, demo: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], says: str, loaded: Connector, workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["report", "--demo", *arguments]) == 2
+    assert main(["report", *arguments]) == 2
     err = capsys.readouterr().err
     assert err.startswith(f"talkover: {says}")
     assert err.count("\n") == 1
@@ -154,14 +164,14 @@ def notebook_of(code: str) -> Path:
 
 @pytest.mark.slow
 def test_a_notebook_that_fails_leaves_the_earlier_report(
-    workspace: Path, demo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    workspace: Path, loaded: Connector, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (workspace / "report.html").write_text("earlier")
     broken = workspace / "notebooks"
     broken.mkdir()
     notebook_of("1 / 0").rename(broken / "monthly_cost.ipynb")
     monkeypatch.setattr("talkover.report.notebooks_folder", lambda: broken)
-    assert main(["report", "--demo"]) == 1
+    assert main(["report"]) == 1
     assert "notebook monthly_cost: ZeroDivisionError: division by zero" in capsys.readouterr().err
     assert (workspace / "report.html").read_text() == "earlier"
     assert [path.name for path in workspace.iterdir() if "html" in path.name] == ["report.html"]
@@ -169,13 +179,13 @@ def test_a_notebook_that_fails_leaves_the_earlier_report(
 
 def printed(code: str) -> str:
     """What `code` prints in a notebook of the report."""
-    notebook = execute(notebook_of(code), Account(pipeline_name="talkover_demo"))
+    notebook = execute(notebook_of(code), Account())
     return "".join(output["text"] for output in notebook.cells[-1].outputs)
 
 
 @pytest.mark.slow
 def test_the_interpreter_is_the_one_that_runs_talkover(
-    workspace: Path, demo: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Path, loaded: Connector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever Jupyter and IPython have been told to run."""
     kernel = workspace / "jupyter/kernels/python3"
@@ -194,7 +204,7 @@ def test_the_interpreter_is_the_one_that_runs_talkover(
 
 
 @pytest.mark.slow
-def test_no_file_of_the_working_folder_is_imported(workspace: Path, demo: Path) -> None:
+def test_no_file_of_the_working_folder_is_imported(workspace: Path, loaded: Connector) -> None:
     names = {
         "duckdb",
         "pandas",
@@ -213,7 +223,7 @@ def test_no_file_of_the_working_folder_is_imported(workspace: Path, demo: Path) 
 
 
 @pytest.mark.slow
-def test_a_report_needs_no_home(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_needs_no_home(loaded: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", "/dev/null")
@@ -221,15 +231,28 @@ def test_a_report_needs_no_home(demo: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.slow
-def test_a_kernel_that_does_not_start_is_one_line(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_that_does_not_start_is_one_line(loaded: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(ReportError, match="notebook one: Kernel died before replying to kernel_info"):
         printed("print(1)")
 
 
+WITH_SHORT_NOTEBOOKS = """
+import sys
+from pathlib import Path
+import talkover.report
+from talkover.cli import main
+
+talkover.report.notebooks_folder = Path.cwd
+sys.exit(main(["report"]))
+"""
+
+
 @pytest.mark.slow
-def test_a_service_that_has_no_streams_writes_a_report(workspace: Path, demo: Path) -> None:
-    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "talkover", "report", "--demo"]
+def test_a_service_that_has_no_streams_writes_a_report(workspace: Path, loaded: Connector) -> None:
+    for name in NOTEBOOKS:
+        notebook_of("print(1)").rename(f"{name}.ipynb")
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", WITH_SHORT_NOTEBOOKS]
     assert subprocess.run(command, check=False).returncode == 0
     assert (workspace / "report.html").read_text().endswith("</html>")
 
@@ -244,15 +267,11 @@ def test_a_missing_extra_says_what_to_install(
 
 
 @pytest.mark.slow
-def test_progress_is_shown_on_a_terminal(demo: Path) -> None:
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "talkover", "report", "--demo"], stdout=subprocess.PIPE, stderr=theirs
-    ):
-        os.close(theirs)
-        shown = read_to_the_end(ours)
+def test_progress_is_shown_on_a_terminal_and_gone_at_the_end(report: Path) -> None:
+    shown = report.with_name(TERMINAL).read_bytes().decode()
     assert "monthly_cost (1 of 3)" in shown
     assert "release_requests (3 of 3)" in shown
+    assert shown.split("\r")[-2].strip() == "", "the line is wiped"
 
 
 INTERRUPTED = """
@@ -262,14 +281,14 @@ from talkover.analysis import Account
 from talkover.report import execute
 
 try:
-    execute(Path(sys.argv[1]), Account(pipeline_name="talkover_demo"))
+    execute(Path(sys.argv[1]), Account())
 except KeyboardInterrupt:
     print("interrupted")
 """
 
 
 @pytest.mark.slow
-def test_ctrl_c_while_a_notebook_runs_ends_it_and_its_kernel(workspace: Path, demo: Path) -> None:
+def test_ctrl_c_while_a_notebook_runs_ends_it_and_its_kernel(workspace: Path, loaded: Connector) -> None:
     endless = notebook_of("import os; print(os.getpid(), file=open('pid', 'w')); import time; time.sleep(100)")
     with subprocess.Popen([sys.executable, "-c", INTERRUPTED, endless], stdout=subprocess.PIPE, text=True) as running:
         pid = workspace / "pid"

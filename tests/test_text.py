@@ -26,7 +26,7 @@ from talkover.wording import MARKDOWN, Table, Words
 from .conftest import TODAY
 
 SVG = "{http://www.w3.org/2000/svg}"
-HOSTILE = "_*a*_ `c`|~~d~~<b>&amp;[x](http://y.example) $x^2$ $y$\x1b[31m\u202e\n# 中🎉 {{7*7}} %s 'q' \"</script>\\"
+HOSTILE = "_*a*_ `c`|~~d~~<b>&amp;[x](http://y.example) $x^2$ $y$\x1b[31m\u202e\n# 中🎉 {{77*77}} %s 'q' \"</script>\\"
 """Marks of Markdown, HTML, mathtext, Jinja and SQL, a terminal's escape, a turn of direction, a line break."""
 SHOWN = HOSTILE.replace("\x1b", "\\x1b").replace("\u202e", "\\u202e").replace("\n", "\\n")
 
@@ -199,7 +199,7 @@ def test_an_account_of_hostile_text_is_shown_as_it_is_everywhere(
     assert f"Talkover phone numbers: {SHOWN}" in page.text
     assert f"13.50 {SHOWN}" in page.text, "the headline, in Markdown"
     assert page.text.count(SHOWN) > 30
-    assert "49" not in page.text.split("Findings", 1)[0], "nothing of it is worked out"
+    assert "5929" not in page.text, "nothing of it is worked out"
     for alternative, svg in page.pictures:
         assert "\x1b" not in alternative
         ElementTree.fromstring(svg)

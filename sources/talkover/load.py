@@ -178,6 +178,7 @@ def load_account(
             _dataset_lock(pipeline, wait_seconds),
             _kept_open(pipeline),
         ):
+            _forget_torn_schemas(pipeline)
             _forget_other_destination(pipeline)
             _suit_duckdb(pipeline, source)
             notes = _finish_pending(pipeline)
@@ -465,6 +466,13 @@ def _why_unreadable(error: TomlProviderReadException) -> str:
         except OSError as cause:
             return f"{path} cannot be read: {cause.strerror}"
     return f"{error.file_name} cannot be read: {error}"
+
+
+def _forget_torn_schemas(pipeline: dlt.Pipeline) -> None:
+    """A full disk leaves files in dlt's working directory that it takes for schemas, and cannot read ever after."""
+    if not all(map(pipeline.schemas.has_schema, pipeline.schemas.list_schemas())):
+        log.info("the working directory of %s holds a schema that is not whole: made anew", pipeline.pipeline_name)
+        pipeline.drop()
 
 
 def _forget_other_destination(pipeline: dlt.Pipeline) -> None:
