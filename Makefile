@@ -1,6 +1,8 @@
 # `make run` and `make test` each work alone on a fresh clone: they need Python 3.10 or newer and make.
 PYTHON ?= python3
 DESTINATIONS ?= duckdb,postgres
+# One more than two cores: some tests wait for a server.
+WORKERS ?= 3
 BIN := .venv/bin
 
 # The second stage: destinations whose tests need packages that the rest does without, each in .venv-NAME.
@@ -26,16 +28,16 @@ run: .venv/installed  ## play a year of the demo account, load it as it is today
 	$(BIN)/talkover report --demo
 
 check: lint  ## lint, types and every quick test, on DuckDB: before each commit
-	$(BIN)/pytest -n 2 -q --destinations duckdb -m "not slow and not product and not environment and not browser"
+	$(BIN)/pytest -n $(WORKERS) -q --destinations duckdb -m "not slow and not product and not large and not environment and not browser"
 
 test: lint  ## lint, types, and every behaviour once, on DuckDB and PostgreSQL
-	$(BIN)/pytest -n 2 --dist loadgroup --destinations $(DESTINATIONS) --elsewhere essential -m "not environment and not browser"
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --destinations $(DESTINATIONS) --elsewhere essential -m "not large and not environment and not browser"
 
 postgres: .venv/installed  ## every test that loads, on PostgreSQL
-	$(BIN)/pytest -n 2 -q --destinations postgres -k postgres -m "not product"
+	$(BIN)/pytest -n 2 -q --destinations postgres -k postgres -m "not product and not large"
 
 products: .venv/installed  ## more of what `make test` plays a sample of: kills, random lives, faults, hostile answers
-	$(BIN)/pytest -n 2 -q --destinations $(DESTINATIONS) -m product --kills 7 --lives 6 --histories 25 --fault-cells 45 \
+	$(BIN)/pytest -n 2 -q --destinations $(DESTINATIONS) -m "product or large" --kills 7 --lives 6 --histories 25 --fault-cells 45 \
 		--fuzz-inputs 1500
 
 environments: .venv/installed  ## the schedulers and the wheel, each in an environment of its own
@@ -56,7 +58,7 @@ newest: .venv-newest/installed  ## every quick test with the newest of everythin
 	.venv-newest/bin/uv pip install --quiet --python .venv-newest --upgrade \
 		pytest pytest-timeout pytest-xdist time-machine ruff mypy
 	.venv-newest/bin/ruff check .
-	.venv-newest/bin/pytest -n 2 -q --destinations duckdb -m "not slow and not product and not environment and not browser"
+	.venv-newest/bin/pytest -n $(WORKERS) -q --destinations duckdb -m "not slow and not product and not large and not environment and not browser"
 
 bench: .venv/installed  ## measure against what else one would run, and how cost grows (two hours; docs/performance.md)
 	$(BIN)/python benchmarks/compare.py --markdown docs/performance.md

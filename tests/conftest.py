@@ -108,7 +108,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=deselected)
     items[:] = [item for item in items if item not in deselected]
     for item in items:
-        takes_long = item.get_closest_marker("product") or item.get_closest_marker("environment")
+        takes_long = any(item.get_closest_marker(mark) for mark in ("product", "large", "environment"))
         if takes_long and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(MINUTES_OF_A_PRODUCT * 60))
 

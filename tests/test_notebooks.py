@@ -145,7 +145,7 @@ ACCOUNTS = {
 @pytest.mark.parametrize(
     "accounts",
     [
-        pytest.param(accounts, id=name, marks=[] if len(accounts) > 1 or name == "empty" else pytest.mark.product)
+        pytest.param(accounts, id=name, marks=[] if len(accounts) > 1 or name == "empty" else pytest.mark.large)
         for name, accounts in ACCOUNTS.items()
     ],
 )
@@ -162,7 +162,7 @@ def test_every_account_gives_a_report(accounts: list[Account], workspace: Path) 
 
 
 @pytest.mark.slow
-@pytest.mark.product
+@pytest.mark.large
 def test_a_report_on_twenty_thousand_numbers_stays_small(workspace: Path) -> None:
     account = Account(seed=4, size=20_000, founded=TODAY)
     with Sandbox(account, pagination="none") as sandbox:

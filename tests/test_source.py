@@ -467,6 +467,7 @@ def test_text_that_looks_like_something_else_stays_text(account: Account, connec
 
 
 @pytest.mark.slow
+@pytest.mark.large
 def test_a_field_that_first_comes_after_many_rows_is_loaded(sandbox: Sandbox, account: Account) -> None:
     """A column more in the middle of a file of dlt's, whatever it is loaded into."""
     connector = Connector(sandbox)
