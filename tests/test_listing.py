@@ -48,6 +48,15 @@ def test_a_request_that_comes_twice_is_one_row_whatever_else_it_says(sandbox: Sa
     assert reasons == ["last"]
 
 
+@pytest.mark.parametrize("days", [(1, 2), (2, 1)])
+def test_of_a_number_that_comes_twice_the_row_stands_that_was_updated_last(
+    days: tuple[int, int], sandbox: Sandbox, account: Account
+) -> None:
+    rows = [first(account) | {"updated_at": f"2026-03-0{day}T00:00:00Z", "type": f"day {day}"} for day in days]
+    sandbox.faults = [Fault("answer", PHONE_NUMBERS, answer=Answer(200, {"success": True, "data": rows}))]
+    assert [row["type"] for row in extract(sandbox, "phone_numbers")] == ["day 2"]
+
+
 def test_a_server_that_caps_the_page_size_loses_nothing() -> None:
     account = Account(size=130, founded=TODAY)
     with Sandbox(account, largest_page=20, caps_pages=True) as sandbox:
