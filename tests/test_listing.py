@@ -53,7 +53,7 @@ def test_of_a_number_that_comes_twice_the_row_stands_that_was_updated_last(
     days: tuple[int, int], sandbox: Sandbox, account: Account
 ) -> None:
     rows = [first(account) | {"updated_at": f"2026-03-0{day}T00:00:00Z", "type": f"day {day}"} for day in days]
-    sandbox.faults = [Fault("answer", PHONE_NUMBERS, answer=Answer(200, {"success": True, "data": rows}))]
+    sandbox.faults = [Fault("answer", PHONE_NUMBERS, answer=Answer(200, {"data": rows}), times=2)]
     assert [row["type"] for row in extract(sandbox, "phone_numbers")] == ["day 2"]
 
 
