@@ -201,6 +201,7 @@ def test_a_setting_that_cannot_work_exits_2_with_one_line(
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_demo_is_the_same_whenever_it_is_loaded(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for instant in ("2026-02-01", "2026-02-01T12:00:00"):
         assert main(["load", "--demo", "--observed-at", instant, "--json"]) == 0
@@ -245,6 +246,7 @@ def test_a_page_that_hangs_does_not_keep_the_process_alive(
 # --without
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("resource", "other"), [("phone_numbers", "release_requests"), ("release_requests", "phone_numbers")]
 )

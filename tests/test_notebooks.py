@@ -171,6 +171,7 @@ def test_a_report_on_twenty_thousand_numbers_stays_small(workspace: Path) -> Non
     assert (workspace / "out.html").stat().st_size < 3e6
 
 
+@pytest.mark.slow
 def test_one_environment_and_a_month_to_begin_with(workspace: Path) -> None:
     load(Account(seed=1, size=5), Account(seed=2, size=7), observed_at=at("2026-01-05T00:00:00"))
     assert len(Analysed("env1").view("current_numbers")) == 7

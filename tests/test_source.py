@@ -152,6 +152,7 @@ def test_a_touch_alone_makes_no_row_in_the_change_log(account: Account, connecto
     assert {touch: rows[number["id"]][touch] for touch, number in numbers.items()} == touches
 
 
+@pytest.mark.slow
 def test_a_to_b_to_a_makes_three_rows(account: Account, connector: Connector) -> None:
     number = first(account)
     for price in (1.5, 2.5, 1.5):
@@ -235,6 +236,7 @@ def test_a_resource_left_out_of_a_first_load_is_not_asked_and_its_tables_and_all
     assert connector.rows(resource)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resource", RESOURCES)
 def test_a_resource_left_out_of_a_later_load_stays_as_it_was(
     resource: str, account: Account, loaded: Connector
@@ -319,6 +321,7 @@ def test_one_row_with_a_value_is_enough(account: Account, loaded: Connector) -> 
     assert loaded.load().resources["phone_numbers"].changed == 56
 
 
+@pytest.mark.slow
 def test_requests_are_guarded_too_but_for_what_only_settled_ones_have(account: Account, connector: Connector) -> None:
     row = first(account)
     account.requests = {
@@ -735,6 +738,7 @@ def test_the_same_instant_can_be_loaded_again(account: Account, connector: Conne
     assert versions[bought["id"]][1] == "added"
 
 
+@pytest.mark.slow
 def test_changes_are_dated_with_the_instant_of_the_run(account: Account, connector: Connector) -> None:
     instants = [at("2026-03-01T00:00:00") + timedelta(days=days) for days in (0, 7, 14)]
     for instant, type in zip(instants, ("voice", "sms", "fax"), strict=True):

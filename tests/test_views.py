@@ -92,7 +92,10 @@ def assert_grain(connector: Connector) -> dict[str, list[Row]]:
     return rows
 
 
-@pytest.mark.parametrize(("seed", "size"), [(1, 1), (2, 40), pytest.param(3, 120, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("seed", "size"),
+    [pytest.param(1, 1, marks=pytest.mark.slow), (2, 40), pytest.param(3, 120, marks=pytest.mark.slow)],
+)
 def test_grain_holds_for_generated_accounts(seed: int, size: int, connect: Connect) -> None:
     account = Account(seed=seed, size=size, founded=TODAY - timedelta(days=150))
     with Sandbox(account) as sandbox:
@@ -276,6 +279,7 @@ def test_versions_of_a_number_never_overlap_and_leave_no_gap_while_it_is_held(ye
     assert removed
 
 
+@pytest.mark.slow
 def test_request_history_tells_state_by_state(account: Account, connector: Connector) -> None:
     connector.load(observed_at=at("2026-03-01T00:00:00"))
     request = next(request for request in account.requests.values() if request["status"] == "pending")
@@ -354,6 +358,7 @@ def test_an_empty_currency_is_one_that_was_not_told(connect: Connect) -> None:
     assert ("missing_currency", "a") in findings(connector)
 
 
+@pytest.mark.slow
 def test_capabilities_are_those_of_the_table_though_its_log_was_not_loaded(connect: Connect) -> None:
     account = Account(size=0, founded=TODAY)
     account.numbers = {"a": number("a", has_sms=True)}
@@ -736,6 +741,7 @@ def test_the_load_survives_a_view_that_cannot_be_created(account: Account, conne
     assert len(connector.rows("current_numbers")) == 58
 
 
+@pytest.mark.slow
 def test_the_command_line_prints_the_summary_names_the_view_and_exits_1(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -760,6 +766,7 @@ def test_a_view_that_is_gone_or_changed_is_made_again(loaded: Connector) -> None
     assert loaded.rows("current_numbers") == before
 
 
+@pytest.mark.slow
 def test_views_are_made_without_loading(connect: Connect, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     connector = connect(sandbox)
     connector.load()
