@@ -533,6 +533,7 @@ def test_check_says_that_a_token_is_of_another_account(
     assert "none of the 57 numbers that are held of this environment is among them" in out
 
 
+@pytest.mark.slow
 def test_check_asks_further_only_where_the_first_page_is_of_no_number_that_is_held(
     configured: Sandbox, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -253,6 +253,7 @@ def test_a_resource_left_out_of_a_later_load_stays_as_it_was(
     assert after[other] != loads[other]
 
 
+@pytest.mark.slow
 def test_a_forbidden_endpoint_does_not_keep_the_rest_from_being_loaded(sandbox: Sandbox, connector: Connector) -> None:
     sandbox.faults = [Fault("403", "phone-numbers/release-requests", times=99)]
     with pytest.raises(AuthenticationError, match="`talkover load --without release_requests`$"):
@@ -600,6 +601,7 @@ def count(pipeline: dlt.Pipeline, table: str = "phone_numbers", where: str = "")
     return int(found[0][0]) if found else 0
 
 
+@pytest.mark.slow
 def test_the_source_runs_in_a_plain_dlt_pipeline(sandbox: Sandbox, account: Account, warehouse: str) -> None:
     pipeline = dlt.pipeline("plain", destination=warehouse, dataset_name="numbers")
     for _ in range(2):
@@ -726,6 +728,7 @@ def test_history_goes_forward_for_a_number_that_another_environment_listed_later
     assert both.by_id()["moving"]["environment_key"] == "test"
 
 
+@pytest.mark.slow
 def test_the_same_instant_can_be_loaded_again(account: Account, connector: Connector) -> None:
     instant = at("2026-03-02T00:00:00")
     connector.load(observed_at=instant)

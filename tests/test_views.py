@@ -454,6 +454,7 @@ def request(id: str, status: str, asked: str, settled: str | None = None, phone_
     return row | ({"resolved_at": f"{settled}T17:00:00Z"} if settled else {})
 
 
+@pytest.mark.slow
 def test_lead_times_are_of_decided_requests_alone(connect: Connect) -> None:
     days = [1, 2, 2, 3, 5, 8, 13, 21, 3, 4, 4]
     asked = date(2026, 1, 1)
@@ -629,6 +630,7 @@ def test_a_schedule_that_died_is_visible(account: Account, loaded: Connector) ->
     assert (health["phone_numbers"]["age_days"], health["release_requests"]["age_days"]) == (9, 9)
 
 
+@pytest.mark.slow
 def test_a_filtered_listing_does_not_pass_for_a_complete_one(loaded: Connector) -> None:
     complete = loaded.rows("load_runs")[0]["phone_numbers_listed_at"]
     loaded.load(type="voice")
@@ -758,6 +760,7 @@ def test_the_command_line_prints_the_summary_names_the_view_and_exits_1(
     assert "data_health" in err
 
 
+@pytest.mark.slow
 def test_a_view_that_is_gone_or_changed_is_made_again(loaded: Connector) -> None:
     before = loaded.rows("current_numbers")
     loaded.execute("drop view {data_health}")
