@@ -4,6 +4,7 @@ DESTINATIONS ?= duckdb,postgres
 # One more than two cores: some tests wait for a server.
 WORKERS ?= 3
 BIN := .venv/bin
+QUICK := -q --destinations duckdb -m "not slow and not product and not large and not environment and not browser"
 
 # The second stage: destinations whose tests need packages that the rest does without, each in .venv-NAME.
 WAREHOUSES ?= mariadb clickhouse ducklake bigquery
@@ -28,7 +29,7 @@ run: .venv/installed  ## play a year of the demo account, load it as it is today
 	$(BIN)/talkover report --demo
 
 check: lint  ## lint, types and every quick test, on DuckDB: before each commit
-	$(BIN)/pytest -n $(WORKERS) -q --destinations duckdb -m "not slow and not product and not large and not environment and not browser"
+	$(BIN)/pytest -n $(WORKERS) $(QUICK)
 
 test: lint  ## lint, types, and every behaviour once, on DuckDB and PostgreSQL
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --destinations $(DESTINATIONS) --elsewhere essential -m "not large and not environment and not browser"
@@ -58,7 +59,7 @@ newest: .venv-newest/installed  ## every quick test with the newest of everythin
 	.venv-newest/bin/uv pip install --quiet --python .venv-newest --upgrade \
 		pytest pytest-timeout pytest-xdist time-machine ruff mypy
 	.venv-newest/bin/ruff check .
-	.venv-newest/bin/pytest -n $(WORKERS) -q --destinations duckdb -m "not slow and not product and not large and not environment and not browser"
+	.venv-newest/bin/pytest -n $(WORKERS) $(QUICK)
 
 bench: .venv/installed  ## measure against what else one would run, and how cost grows (two hours; docs/performance.md)
 	$(BIN)/python benchmarks/compare.py --markdown docs/performance.md

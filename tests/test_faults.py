@@ -6,7 +6,6 @@ The suite plays a sample; docs/reliability.md has the command that plays everyth
 from __future__ import annotations
 
 import re
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from talkover import TalkoverError
 from talkover.client import PHONE_NUMBERS, RELEASE_REQUESTS
 from talkover.sandbox import FAULTS, Account, Fault, Sandbox
 
-from .conftest import TODAY, Connector, at
+from .conftest import TODAY, Connector, Histories, at
 from .model import Model, Table, tables_in
 from .test_load import change_much
 
@@ -108,25 +107,15 @@ class Start:
     folder: Path
 
 
-@pytest.fixture(scope="session")
-def loaded_before(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the first later run keeps its files for the others: a copy is faster than a load."""
-    return tmp_path_factory.mktemp("loaded") / "files"
-
-
 @pytest.fixture
-def start(cell: Cell, workspace: Path, loaded_before: Path) -> Start:
+def start(cell: Cell, workspace: Path, histories: Histories) -> Start:
     account = account_of_three_pages()
     if cell.is_first_run:
         return Start(account, Model(), workspace)
     model = Model().load(account, FOUNDED)
-    files = ("talkover_pipeline.duckdb", "dlt")
-    if not loaded_before.exists():
-        with Sandbox(account) as sandbox:
-            load(Connector(sandbox), FOUNDED)
-        loaded_before.mkdir()
-        shutil.copy(files[0], loaded_before)
-    shutil.copy(loaded_before / files[0], workspace)
+    with Sandbox(account) as sandbox:
+        connector = Connector(sandbox)
+        histories.once("an account of three pages", connector, lambda: load(connector, FOUNDED))
     change_much(account)
     return Start(account, model, workspace)
 

@@ -364,6 +364,16 @@ class Disturbing(Collector):
         """Nothing is shown."""
 
 
+class DisturbingTheEnd(Disturbing):
+    """Does something when a step of the run ends."""
+
+    def _start(self, _: str) -> None:
+        """Nothing is done yet."""
+
+    def _stop(self) -> None:
+        super()._start(self.step)
+
+
 @pytest.mark.parametrize("step", ["Extract", "Normalize", "Load"])
 @pytest.mark.postgres
 def test_a_database_that_goes_away_in_the_middle_costs_nothing(

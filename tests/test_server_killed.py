@@ -12,21 +12,11 @@ from talkover.sandbox import Sandbox
 
 from .conftest import Connector, at
 from .postgres import running_server
-from .test_load import Disturbing, folder, play, undisturbed
+from .test_load import Disturbing, DisturbingTheEnd, folder, play, undisturbed
 from .warehouses import set_configuration
 
 MOMENTS = (("Extract", 0.0), ("Load", 0.0), ("Load", 0.1), ("Load", 0.3))
 """Seconds after the beginning of a step."""
-
-
-class DisturbingTheEnd(Disturbing):
-    """Does something when a step of the run ends."""
-
-    def _start(self, _: str) -> None:
-        """Nothing is done yet."""
-
-    def _stop(self) -> None:
-        super()._start(self.step)
 
 
 @pytest.mark.slow

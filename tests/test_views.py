@@ -17,7 +17,6 @@ import pandas as pd
 import psycopg2
 import pytest
 import sqlglot
-from dlt.common.runtime.collector import NullCollector
 from pandas.testing import assert_frame_equal
 from sqlglot import exp
 
@@ -27,6 +26,7 @@ from talkover.sandbox import Account, Sandbox
 from talkover.views import create_views, view_names, view_sql
 
 from .conftest import TODAY, Connect, Connector, Histories, Row, at, plain
+from .test_load import DisturbingTheEnd
 from .test_source import first
 from .warehouses import new_database
 
@@ -817,18 +817,10 @@ def test_a_view_that_fails_is_no_view_without_tables(part: Connector) -> None:
     assert all(len(reason) <= 200 for reason in views.failed.values())
 
 
-class DropsATable(NullCollector):
-    """Drops a table when dlt's run ends, as a job of somebody else may before the views are made."""
-
-    def __init__(self, connector: Connector) -> None:
-        self._connector = connector
-
-    def on_end_trace(self, *_: Any) -> None:
-        self._connector.execute("drop table {release_request_changes}")
-
-
 def test_a_load_notes_the_views_that_lack_a_table(connector: Connector) -> None:
-    assert connector.load(progress=DropsATable(connector)).notes == [
+    """As a job of somebody else may drop it, between the load and the views."""
+    drops = DisturbingTheEnd("Load", lambda: connector.execute("drop table {release_request_changes}"))
+    assert connector.load(progress=drops).notes == [
         "the dataset has no release_request_changes, so these views were not made: release_request_history. "
         "`talkover load` brings every table"
     ]
