@@ -37,11 +37,11 @@ from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
 
 from talkover import TalkoverError, load_account
-from talkover.client import TalkoverClient
-from talkover.run import Options, Run
+from talkover.api.client import TalkoverClient
+from talkover.api.transport import Transport
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import Answer
-from talkover.transport import Transport
+from talkover.sync.run import Options, Run
 
 from .conftest import TODAY
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from talkover import talkover_source
-from talkover.client import PHONE_NUMBERS, Listing, TalkoverClient
-from talkover.load import plain_errors
+from talkover.api.client import PHONE_NUMBERS, Listing, TalkoverClient
+from talkover.api.transport import Transport
+from talkover.load.load import plain_errors
 from talkover.sandbox import Sandbox
-from talkover.transport import Transport
 
 from .conftest import Row
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from talkover.models import COUNTDOWNS, PhoneNumber, ReleaseRequest
+from talkover.api.models import COUNTDOWNS, PhoneNumber, ReleaseRequest
 from talkover.sandbox import Account
 
 from .conftest import TABLES, Row, plain

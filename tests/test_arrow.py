@@ -14,9 +14,10 @@ import duckdb
 import pyarrow
 import pytest
 
-from talkover import run, talkover_source
-from talkover.load import duckdb_file
+from talkover import talkover_source
+from talkover.load.load import duckdb_file
 from talkover.sandbox import Account, Sandbox
+from talkover.sync import run
 
 from .conftest import TABLES, Connector, at
 from .environments import ROOT

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from talkover import SuspiciousRemoval
-from talkover.changes import (
+from talkover.api.models import PhoneNumber, ReleaseRequest, Resource, read_rows
+from talkover.sync.changes import (
     Changes,
     Filled,
     canonical,
@@ -20,7 +21,6 @@ from talkover.changes import (
     guard_fields,
     guard_removal,
 )
-from talkover.models import PhoneNumber, ReleaseRequest, Resource, read_rows
 
 NUMBER: dict[str, Any] = {
     "id": "phone-uuid-1",

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from talkover import ApiError, ConfigurationError
+from talkover.api.transport import Transport
 from talkover.cli import main
-from talkover.transport import Transport
 
 pytestmark = pytest.mark.duckdb  # the destination does not matter here
 

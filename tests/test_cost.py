@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from talkover.client import PHONE_NUMBERS, RELEASE_REQUESTS
+from talkover.api.client import PHONE_NUMBERS, RELEASE_REQUESTS
 from talkover.sandbox import Account, Sandbox
 
 from .conftest import TABLES, TODAY, Connector
@@ -41,7 +41,7 @@ ONLY_FOR_REPORTS = {
 }
 OF_LOADS_WITH_ROWS = {"numpy", "pandas", "pyarrow"}
 """dlt needs pyarrow for Parquet; DuckDB would import all three with the first value that is bound to a statement."""
-OF_OTHER_COMMANDS = {"talkover.analysis", "talkover.charts", "talkover.check", "talkover.report", "talkover.sandbox"}
+OF_OTHER_COMMANDS = {"talkover.report", "talkover.load.check", "talkover.sandbox"}
 
 
 def pages_of(sandbox: Sandbox) -> list[tuple[str, str]]:

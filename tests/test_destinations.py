@@ -19,11 +19,11 @@ from dlt.destinations.impl.athena.factory import athena_merge_strategies_selecto
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from talkover import ConfigurationError, LoadError, NothingLoaded, load_account, read_view, talkover_source
-from talkover.check import check_account
 from talkover.cli import main
-from talkover.load import create_views_alone
+from talkover.load.check import check_account
+from talkover.load.load import create_views_alone
 from talkover.sandbox import Account, Sandbox
-from talkover.tables import KEYS
+from talkover.sync.tables import KEYS
 from talkover.views import view_names
 
 from .conftest import Connector
@@ -301,5 +301,5 @@ def test_what_else_an_address_lacks_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_is_known_is_read_in_batches(loaded: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("talkover.memory.FETCH_ROWS", 10)
+    monkeypatch.setattr("talkover.sync.memory.FETCH_ROWS", 10)
     assert loaded.load(create_views=False).resources["phone_numbers"].unchanged == 57

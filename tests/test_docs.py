@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 from talkover.cli import main
-from talkover.tables import KEYS, columns
+from talkover.sync.tables import KEYS, columns
 from talkover.views import view_names
 
 from .conftest import Connector

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from talkover import ApiError, AuthenticationError, IncompleteListing, InvalidRow, SuspiciousRemoval, UnexpectedPayload
-from talkover import client as client_module
-from talkover.client import MAX_EMPTY_PAGES, PHONE_NUMBERS, READINGS, RELEASE_REQUESTS
+from talkover.api import client as client_module
+from talkover.api.client import MAX_EMPTY_PAGES, PHONE_NUMBERS, READINGS, RELEASE_REQUESTS
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import Answer
 

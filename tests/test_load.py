@@ -27,8 +27,8 @@ from dlt.common.runtime.collector_base import Collector
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from talkover import LoadError, RunInProgress, talkover_source
-from talkover.load import plain_errors
-from talkover.lock import file_lock
+from talkover.load.load import plain_errors
+from talkover.load.lock import file_lock
 from talkover.sandbox import Account, Sandbox
 
 from .conftest import TABLES, TODAY, Connector, Histories, Row, at
@@ -37,8 +37,8 @@ from .warehouses import in_postgres
 DRIVER = """
 import sys
 from datetime import datetime, timezone
-from talkover.load import load_account
-from talkover.progress import TerminalLine
+from talkover.load.load import load_account
+from talkover.load.progress import TerminalLine
 
 class Steps(TerminalLine):
     def update(self, name, inc=1, total=None, *_, **__): pass

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from talkover import InvalidRow, read_view
-from talkover.models import PhoneNumber, ReleaseRequest, Resource, read_rows
+from talkover.api.models import PhoneNumber, ReleaseRequest, Resource, read_rows
 from talkover.sandbox import Account
 from talkover.views import view_names
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from talkover import ConfigurationError, NothingLoaded, ReportError, read_view
-from talkover.analysis import Account as Analysed
-from talkover.analysis import bridge, explained
-from talkover.report import NOTEBOOKS, execute, notebooks_folder, write_report
+from talkover.report.analysis import Account as Analysed
+from talkover.report.analysis import bridge, explained
+from talkover.report.report import NOTEBOOKS, execute, notebooks_folder, write_report
 from talkover.sandbox import Account, Sandbox
 
 from .conftest import TODAY, Connector, Histories, at

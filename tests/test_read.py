@@ -19,9 +19,9 @@ from dlt.common.destination.exceptions import DestinationException
 from dlt.destinations import snowflake
 
 from talkover import ConfigurationError, LoadError, NothingLoaded, read_view
-from talkover.load import connect, open_pipeline
+from talkover.load.load import connect, open_pipeline
 from talkover.sandbox import Account, Sandbox
-from talkover.tables import KEYS
+from talkover.sync.tables import KEYS
 from talkover.views import view_names
 
 from .conftest import Connect, Connector

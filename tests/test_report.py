@@ -18,9 +18,9 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from talkover import ReportError, __version__
-from talkover.analysis import Account
 from talkover.cli import main
-from talkover.report import NOTEBOOKS, execute
+from talkover.report.analysis import Account
+from talkover.report.report import NOTEBOOKS, execute
 
 from .conftest import CHROMIUM, Connector
 from .test_cli import read_to_the_end
@@ -170,7 +170,7 @@ def test_a_notebook_that_fails_leaves_the_earlier_report(
     broken = workspace / "notebooks"
     broken.mkdir()
     notebook_of("1 / 0").rename(broken / "monthly_cost.ipynb")
-    monkeypatch.setattr("talkover.report.notebooks_folder", lambda: broken)
+    monkeypatch.setattr("talkover.report.report.notebooks_folder", lambda: broken)
     assert main(["report"]) == 1
     assert "notebook monthly_cost: ZeroDivisionError: division by zero" in capsys.readouterr().err
     assert (workspace / "report.html").read_text() == "earlier"
@@ -240,10 +240,10 @@ def test_a_kernel_that_does_not_start_is_one_line(loaded: Connector, monkeypatch
 WITH_SHORT_NOTEBOOKS = """
 import sys
 from pathlib import Path
-import talkover.report
+import talkover.report.report
 from talkover.cli import main
 
-talkover.report.notebooks_folder = Path.cwd
+talkover.report.report.notebooks_folder = Path.cwd
 sys.exit(main(["report"]))
 """
 
@@ -260,7 +260,7 @@ def test_a_service_that_has_no_streams_writes_a_report(workspace: Path, loaded: 
 def test_a_missing_extra_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "talkover.report", None)
+    monkeypatch.setitem(sys.modules, "talkover.report.report", None)
     monkeypatch.setitem(sys.modules, "nbclient", None)
     assert main(["report"]) == 2
     assert "pip install '.[notebooks]'" in capsys.readouterr().err
@@ -277,8 +277,8 @@ def test_progress_is_shown_on_a_terminal_and_gone_at_the_end(report: Path) -> No
 INTERRUPTED = """
 import sys
 from pathlib import Path
-from talkover.analysis import Account
-from talkover.report import execute
+from talkover.report.analysis import Account
+from talkover.report.report import execute
 
 try:
     execute(Path(sys.argv[1]), Account())

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from talkover.models import PhoneNumber, ReleaseRequest, read_rows
+from talkover.api.models import PhoneNumber, ReleaseRequest, read_rows
 from talkover.sandbox import Account, Fault, Sandbox
 
 from .conftest import TODAY

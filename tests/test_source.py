@@ -20,10 +20,10 @@ from talkover import (
     SuspiciousRemoval,
     talkover_source,
 )
-from talkover.load import plain_errors
-from talkover.run import TABLES_OF
+from talkover.load.load import plain_errors
 from talkover.sandbox import Account, Fault, Sandbox
-from talkover.source import configured_clients
+from talkover.sync.run import TABLES_OF
+from talkover.sync.source import configured_clients
 from talkover.views import view_names
 
 from .conftest import TODAY, Connect, Connector, Row, at

@@ -16,12 +16,12 @@ import pytest
 from matplotlib import rcParams
 
 from talkover import TalkoverError
-from talkover.charts import Chart, cost_by
 from talkover.cli import main
 from talkover.money import money
+from talkover.report.charts import Chart, cost_by
+from talkover.report.wording import MARKDOWN, Table, Words
 from talkover.sandbox import Account, Sandbox
 from talkover.text import markdown, visible
-from talkover.wording import MARKDOWN, Table, Words
 
 from .conftest import TODAY
 

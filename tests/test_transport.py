@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from talkover import ApiError, AuthenticationError, ConfigurationError, UnexpectedPayload
-from talkover.client import PHONE_NUMBERS, RELEASE_REQUESTS
+from talkover.api.client import PHONE_NUMBERS, RELEASE_REQUESTS
+from talkover.api.transport import Pace, Transport, server_message
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import Answer
 from talkover.sandbox.server import RateLimit, Request
-from talkover.transport import Pace, Transport, server_message
 
 from .conftest import TODAY, Connector
 from .listings import client, extract, fetch, ids, read_ids
@@ -197,7 +197,7 @@ def test_json_that_is_none_is_called_so(body: str, sandbox: Sandbox) -> None:
 
 
 def test_an_answer_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
-    monkeypatch.setattr("talkover.transport.MAX_BODY_BYTES", 10_000)
+    monkeypatch.setattr("talkover.api.transport.MAX_BODY_BYTES", 10_000)
     with pytest.raises(UnexpectedPayload, match="larger than"):
         get(sandbox, {"per_page": 57})
 

@@ -31,9 +31,9 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from .load import Summary, load_account
-    from .read import read_view
-    from .source import talkover_source
+    from .load.load import Summary, load_account
+    from .report.read import read_view
+    from .sync.source import talkover_source
 
 __version__ = "0.1.0"
 
@@ -58,7 +58,12 @@ __all__ = [
     "talkover_source",
 ]
 
-_LAZY = {"talkover_source": ".source", "load_account": ".load", "Summary": ".load", "read_view": ".read"}
+_LAZY = {
+    "talkover_source": ".sync.source",
+    "load_account": ".load.load",
+    "Summary": ".load.load",
+    "read_view": ".report.read",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ from .instants import read_instant
 from .text import visible
 
 if TYPE_CHECKING:
-    from .load import Summary
+    from .load.load import Summary
 
 DEMO_FOUNDED = date(2025, 1, 1)
 """The demo account's first day; what it holds on any later day is always the same."""
@@ -165,8 +165,8 @@ def _add_destination(command: argparse.ArgumentParser) -> None:
 
 def _load(options: argparse.Namespace) -> int:
     """Load every phone number and release request, and print what changed."""
-    from .load import load_account
-    from .progress import TerminalLine
+    from .load.load import load_account
+    from .load.progress import TerminalLine
 
     arguments: dict[str, Any] = {
         "destination": options.destination,
@@ -197,7 +197,7 @@ def _load(options: argparse.Namespace) -> int:
 
 def _load_demo(options: argparse.Namespace, arguments: dict[str, Any]) -> Summary:
     """Loads the demo account as it is on that day, or week by week before it with a line for each; the last summary."""
-    from .load import DEMO_PIPELINE, load_account
+    from .load.load import DEMO_PIPELINE, load_account
     from .sandbox import Account, Sandbox
 
     end = options.observed_at or datetime.now(timezone.utc)
@@ -226,14 +226,14 @@ def _load_demo(options: argparse.Namespace, arguments: dict[str, Any]) -> Summar
 def _report(options: argparse.Namespace) -> int:
     """Run the notebooks on what was loaded, and write them as one HTML file that needs no network."""
     try:
-        from .analysis import Account
-        from .report import refuse_unwritable, write_report
+        from .report.analysis import Account
+        from .report.report import refuse_unwritable, write_report
     except ImportError as error:
         raise ConfigurationError(
             f"{error.name} is missing. Run, in the project's folder: pip install '.[notebooks]'"
         ) from None
-    from .load import DEMO_PIPELINE, PIPELINE
-    from .progress import show
+    from .load.load import DEMO_PIPELINE, PIPELINE
+    from .load.progress import show
 
     refuse_unwritable(options.out)
     account = Account(
@@ -259,7 +259,7 @@ def _views(options: argparse.Namespace) -> int:
 
         print(";\n\n".join(view_sql(name, options.print) for name in view_names()), end=";\n")
         return 0
-    from .load import DEMO_PIPELINE, PIPELINE, create_views_alone
+    from .load.load import DEMO_PIPELINE, PIPELINE, create_views_alone
 
     pipeline_name = DEMO_PIPELINE if options.demo else PIPELINE
     views = create_views_alone(options.destination, options.dataset, pipeline_name)
@@ -273,7 +273,7 @@ def _views(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     """Try each token and the destination, without loading."""
-    from .check import check_account
+    from .load.check import check_account
 
     is_good = True
     for finding in check_account(options.destination, options.dataset):

@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 
 from talkover.sandbox import Fault
-from talkover.tables import KEYS
+from talkover.sync.tables import KEYS
 
 from .conftest import UNAUTHORIZED, Deployment
 

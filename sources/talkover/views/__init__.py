@@ -25,9 +25,9 @@ from dlt.destinations.sql_client import SqlClientBase
 from sqlglot import exp
 from sqlglot._version import __version__ as sqlglot_version
 
+from ..api.models import MONEY_PLACES
 from ..errors import ConfigurationError, LoadError
-from ..models import MONEY_PLACES
-from ..tables import KEYS
+from ..sync.tables import KEYS
 
 KEPT = "talkover_views.json"
 REASON_LENGTH = 200

@@ -15,9 +15,9 @@ from typing import Any
 
 import pandas as pd
 
-from .errors import ConfigurationError
-from .load import PIPELINE
-from .money import NOT_TOLD, money
+from ..errors import ConfigurationError
+from ..load.load import PIPELINE
+from ..money import NOT_TOLD, money
 from .read import read_view
 
 MONTHS = 12

@@ -26,7 +26,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from .errors import ApiError, IncompleteListing, UnexpectedPayload
+from ..errors import ApiError, IncompleteListing, UnexpectedPayload
 from .page import MAX_PAGES, Page, parse_page
 from .transport import Transport
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl
 
-from .errors import UnexpectedPayload
+from ..errors import UnexpectedPayload
 from .transport import server_message
 
 MAX_PAGES = 100_000

@@ -33,7 +33,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, sleep_using_e
 from urllib3.exceptions import DecodeError
 from urllib3.exceptions import HTTPError as Urllib3Error
 
-from .errors import ApiError, AuthenticationError, ConfigurationError, TalkoverError, UnexpectedPayload
+from ..errors import ApiError, AuthenticationError, ConfigurationError, TalkoverError, UnexpectedPayload
 
 QUOTED_LENGTH = 300
 """Characters of a server's message that an error quotes."""

@@ -20,13 +20,13 @@ from dlt.common.normalizers.naming import NamingConvention
 from dlt.common.schema import Schema
 from dlt.common.schema.typing import TTableSchema
 
-from . import __version__
+from .. import __version__
+from ..api.client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, Listing, TalkoverClient
+from ..api.models import COUNTDOWNS, Agent, PhoneNumber, ReleaseRequest, Resource, quote, read_rows
+from ..errors import ConfigurationError, IncompleteListing, InvalidRow
 from .changes import Changes, Filled, Known, canonical, compare, fingerprint, guard_account, guard_fields, guard_removal
-from .client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, Listing, TalkoverClient
 from .destinations import refuse_unfit, refuse_unfit_tables
-from .errors import ConfigurationError, IncompleteListing, InvalidRow
 from .memory import NOBODY, Log, Memory
-from .models import COUNTDOWNS, Agent, PhoneNumber, ReleaseRequest, Resource, quote, read_rows
 from .tables import LEDGER_RESOURCES, OWN_COLUMNS, REMOVED, TableName, column_names
 
 NO_CHANGE = COUNTDOWNS | {"updated_at"}

@@ -20,10 +20,10 @@ from dlt.common.schema import Schema
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.destinations.sql_client import SqlClientBase
 
+from ..errors import LoadError
+from ..views import drop_views
 from .changes import Filled, Known
-from .errors import LoadError
 from .tables import KEYS, TableName
-from .views import drop_views
 
 NOBODY = ""
 """The environment of a tombstone that an earlier version left as a row."""

@@ -19,11 +19,11 @@ import pandas as pd
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.utils import set_working_dir
 
-from .errors import ConfigurationError, NothingLoaded
-from .load import PIPELINE, connect, defaults, duckdb_file, open_pipeline, plain_errors, what_to_run
-from .money import NOT_TOLD
-from .tables import KEYS
-from .views import view_names
+from ..errors import ConfigurationError, NothingLoaded
+from ..load.load import PIPELINE, connect, defaults, duckdb_file, open_pipeline, plain_errors, what_to_run
+from ..money import NOT_TOLD
+from ..sync.tables import KEYS
+from ..views import view_names
 
 BY_NAME: tuple[tuple[str, Callable[[pd.Series], pd.Series]], ...] = (
     (

@@ -51,15 +51,15 @@ from dlt.pipeline.helpers import retry_load
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 from tomlkit.exceptions import ParseError, TOMLKitError
 
-from . import __version__, views
-from .arrow import is_news, send_arrow
-from .destinations import refuse_unfit
-from .errors import ConfigurationError, LoadError, NothingLoaded, TalkoverError, ViewError
+from .. import __version__, views
+from ..errors import ConfigurationError, LoadError, NothingLoaded, TalkoverError, ViewError
+from ..sync.arrow import is_news, send_arrow
+from ..sync.destinations import refuse_unfit
+from ..sync.memory import IN_UTC, in_utc
+from ..sync.source import talkover_source
+from ..sync.tables import LEDGER_RESOURCES
+from ..views import Views
 from .lock import WAIT_SECONDS, file_lock, postgres_lock
-from .memory import IN_UTC, in_utc
-from .source import talkover_source
-from .tables import LEDGER_RESOURCES
-from .views import Views
 
 PIPELINE = "talkover_pipeline"
 DEMO_PIPELINE = "talkover_demo"

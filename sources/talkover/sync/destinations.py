@@ -11,7 +11,7 @@ from dlt.common.destination.utils import resolve_merge_strategy
 from dlt.common.schema.typing import TTableSchema
 from dlt.destinations.sql_client import WithSqlClient
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 from .tables import MERGE
 
 INSTEAD = (

@@ -25,9 +25,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
+from ..money import digits, money, signed, signed_mean
+from ..text import visible
 from .analysis import total
-from .money import digits, money, signed, signed_mean
-from .text import visible
 from .wording import Words, count
 
 BLUE, ORANGE, GREEN, GREY, PALE = "#0072B2", "#E69F00", "#009E73", "#595959", "#D9D9D9"

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
-from .errors import SuspiciousRemoval
+from ..errors import SuspiciousRemoval
 
 FINGERPRINT_BYTES = 8
 """64 bits: a fingerprint is compared with the earlier one of the same row alone, so two rows never meet."""

@@ -25,11 +25,11 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from . import __version__
+from .. import __version__
+from ..errors import ConfigurationError, ReportError
+from ..money import money
+from ..text import visible
 from .analysis import Account, total
-from .errors import ConfigurationError, ReportError
-from .money import money
-from .text import visible
 from .wording import MARKDOWN, Table, count, listed
 
 NOTEBOOKS = ("monthly_cost", "capability_mix", "release_requests")
@@ -72,7 +72,7 @@ def write_report(account: Account, out: Path, say: Say = lambda _: None) -> None
         say(f"{name} ({place} of {len(NOTEBOOKS)})")
         sections.append(to_section(execute(folder / f"{name}.ipynb", account), name))
     say("writing")
-    pages = Environment(loader=PackageLoader("talkover", "."), autoescape=True, undefined=StrictUndefined)
+    pages = Environment(loader=PackageLoader("talkover.report", "."), autoescape=True, undefined=StrictUndefined)
     html = pages.get_template("report.html").render(sections=sections, **front)
     part = out.parent / f".talkover-{os.getpid()}"
     try:
@@ -102,7 +102,7 @@ def refuse_unwritable(out: Path) -> None:
 
 def notebooks_folder() -> Path:
     """Where the notebooks lie: inside the installed package, or beside it in the repository."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     folders = (package / "notebooks", package.parents[1] / "notebooks")
     for folder in folders:
         if (folder / f"{NOTEBOOKS[0]}.ipynb").is_file():

@@ -14,7 +14,7 @@ from dlt.common.libs.pydantic import pydantic_to_table_schema_columns
 from dlt.common.schema.typing import TColumnSchema, TTableSchemaColumns
 from pydantic import BaseModel
 
-from .models import COUNTDOWNS, MONEY_DIGITS, MONEY_PLACES, Agent, Environment, PhoneNumber, ReleaseRequest
+from ..api.models import COUNTDOWNS, MONEY_DIGITS, MONEY_PLACES, Agent, Environment, PhoneNumber, ReleaseRequest
 
 TableName = Literal[
     "phone_numbers",

@@ -29,7 +29,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from .errors import InvalidRow
+from ..errors import InvalidRow
 
 MONEY_PLACES = 4
 MONEY_DIGITS = 18

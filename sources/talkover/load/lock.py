@@ -20,7 +20,7 @@ from dlt.common.pipeline import get_dlt_pipelines_dir
 from dlt.destinations.sql_client import SqlClientBase
 from filelock import FileLock, Timeout
 
-from .errors import RunInProgress
+from ..errors import RunInProgress
 
 WAIT_SECONDS = 60
 """How long a run waits for another one, unless told otherwise."""

@@ -29,12 +29,12 @@ from dlt.common.typing import SecretSentinel, TSecretStrValue
 from dlt.extract import DltResource, DltSource
 from dlt.extract.items_transform import FilterItem
 
-from .client import BASE_URL, TalkoverClient
-from .errors import ConfigurationError
-from .instants import read_instant
+from ..api.client import BASE_URL, TalkoverClient
+from ..api.transport import Transport
+from ..errors import ConfigurationError
+from ..instants import read_instant
 from .run import Options, Run
 from .tables import KEYS, LEDGER_RESOURCES, TableName, hints
-from .transport import Transport
 
 ENVIRONMENT_VARIABLE = "TALKOVER_TOKEN"
 """Where the vendor's own documentation keeps the token."""

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 from markdown_it import MarkdownIt
 
-from .money import NOT_TOLD, money
-from .text import visible
+from ..money import NOT_TOLD, money
+from ..text import visible
 
 MARKDOWN = MarkdownIt("commonmark", {"html": False})
 NO_FORMULAS = "mathjax_ignore tex2jax_ignore"

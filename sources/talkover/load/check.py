@@ -11,12 +11,12 @@ from typing import Any
 import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
-from .changes import guard_account, guard_removal
-from .client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, TalkoverClient
-from .errors import LoadError, TalkoverError
+from ..api.client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, TalkoverClient
+from ..api.page import Page
+from ..errors import LoadError, TalkoverError
+from ..sync.changes import guard_account, guard_removal
+from ..sync.source import configured_clients, configured_without
 from .load import connect, defaults, duckdb_file, open_pipeline, plain_errors
-from .page import Page
-from .source import configured_clients, configured_without
 
 ENDPOINTS = (("phone_numbers", PHONE_NUMBERS, "numbers"), ("release_requests", RELEASE_REQUESTS, "requests"))
 """Resource, endpoint, and what its rows are called."""

@@ -1,0 +1,1 @@
+"""What was loaded, for people: data frames, figures, charts and the report."""
