@@ -66,7 +66,7 @@ def talkover_tables() -> Iterator[dg.MaterializeResult[Any]]:
 
 def talkover_rows() -> dict[str, int]:
     """Table to number of rows."""
-    from talkover.load.load import open_pipeline  # imports dlt
+    from talkover.load.pipeline import open_pipeline  # imports dlt
 
     return dict(open_pipeline().dataset().row_counts().fetchall())
 

@@ -17,7 +17,7 @@ import pytest
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
 from talkover import Summary, load_account
-from talkover.load.load import open_pipeline
+from talkover.load.pipeline import open_pipeline
 from talkover.sandbox import Account, Sandbox
 
 from .warehouses import (

@@ -9,7 +9,7 @@ from typing import Any
 from talkover import talkover_source
 from talkover.api.client import PHONE_NUMBERS, Listing, TalkoverClient
 from talkover.api.transport import Transport
-from talkover.load.load import plain_errors
+from talkover.load.failures import plain_errors
 from talkover.sandbox import Sandbox
 
 from .conftest import Row

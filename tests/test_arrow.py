@@ -15,7 +15,7 @@ import pyarrow
 import pytest
 
 from talkover import talkover_source
-from talkover.load.load import duckdb_file
+from talkover.load.pipeline import Place
 from talkover.sandbox import Account, Sandbox
 from talkover.sync import run
 
@@ -54,7 +54,7 @@ def test_both_ways_make_the_same_tables(account: Account, sandbox: Sandbox, conn
         numbers[1] |= {"agents": [], "renewal_date": None, "created_at": "2026-03-01T10:00:00.123456+02:00"}
         numbers[2]["environment"] = None
 
-    file = duckdb_file(connector.pipeline())
+    file = Place.of(connector.pipeline()).file
     with duckdb.connect() as connection:
         connection.execute(f"attach '{file}' as loaded (read_only)")
         connection.execute("attach 'own.duckdb' as own (read_only)")

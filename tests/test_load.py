@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import random
 import shutil
@@ -27,7 +26,7 @@ from dlt.common.runtime.collector_base import Collector
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from talkover import LoadError, RunInProgress, talkover_source
-from talkover.load.load import plain_errors
+from talkover.load.failures import plain_errors
 from talkover.load.lock import file_lock
 from talkover.sandbox import Account, Sandbox
 
@@ -444,12 +443,14 @@ def test_dlts_folder_of_another_user_is_named_with_what_to_set(monkeypatch: pyte
 
 @pytest.mark.slow
 def test_a_process_is_left_as_it_was_when_the_last_of_its_loads_ends(workspace: Path) -> None:
-    """An orchestrator's process also runs pipelines of others: dlt's settings and Python's collector are theirs too."""
+    """An orchestrator's process also runs pipelines of others: dlt's settings are theirs too."""
 
     def settings() -> tuple[Any, ...]:
-        runtime = dlt.current.run_context().runtime_config
         providers = [provider.name for provider in dlt.config.config_providers]
-        return gc.get_threshold(), runtime.log_level, providers, [*logger.LOGGER.filters]
+        return log_level(), providers, [*logger.LOGGER.filters]
+
+    def log_level() -> str:
+        return dlt.current.run_context().runtime_config.log_level
 
     def load(name: str) -> None:
         file = dlt.destinations.duckdb(f"{name}.duckdb")
@@ -459,10 +460,10 @@ def test_a_process_is_left_as_it_was_when_the_last_of_its_loads_ends(workspace: 
     with Sandbox(Account(size=40, founded=TODAY), latency=0.3) as sandbox:
         short, long = (threading.Thread(target=load, args=[name]) for name in ("short", "long"))
         short.start()
-        while short.is_alive() and gc.get_threshold() == before[0]:
+        while short.is_alive() and log_level() == before[0]:
             time.sleep(0.01)
         assert short.is_alive(), "it changes them as long as it runs"
-        assert dlt.current.run_context().runtime_config.log_level == "CRITICAL"
+        assert log_level() == "CRITICAL"
         long.start()
         short.join()
         long.join()

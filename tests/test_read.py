@@ -19,7 +19,8 @@ from dlt.common.destination.exceptions import DestinationException
 from dlt.destinations import snowflake
 
 from talkover import ConfigurationError, LoadError, NothingLoaded, read_view
-from talkover.load.load import connect, open_pipeline
+from talkover.load.connection import connect
+from talkover.load.pipeline import Place, open_pipeline
 from talkover.sandbox import Account, Sandbox
 from talkover.sync.tables import KEYS
 from talkover.views import view_names
@@ -148,7 +149,7 @@ def test_reading_does_not_write(loaded: Connector) -> None:
     if loaded.destination in ("ducklake", "clickhouse", "bigquery"):
         pytest.skip("no session is read-only there: it is the role that must lack the rights")
     with (
-        connect(loaded.pipeline(), read_only=True) as client,
+        connect(Place.of(loaded.pipeline()), read_only=True) as client,
         pytest.raises(DestinationException, match="read-only|READ ONLY transaction"),
     ):
         client.execute_sql(f"delete from {client.make_qualified_table_name('phone_numbers')}")
@@ -195,7 +196,7 @@ def test_a_server_that_goes_away_while_it_is_read_is_one_sentence(
         set_configuration(monkeypatch, "postgres", credentials=server.url)
 
         def read_from_a_killed_server() -> None:
-            with connect(open_pipeline("postgres"), read_only=True) as client:
+            with connect(Place.of(open_pipeline("postgres")), read_only=True) as client:
                 server.kill()
                 client.execute_sql("select 1")
 

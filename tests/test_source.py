@@ -20,7 +20,7 @@ from talkover import (
     SuspiciousRemoval,
     talkover_source,
 )
-from talkover.load.load import plain_errors
+from talkover.load.failures import plain_errors
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sync.run import TABLES_OF
 from talkover.sync.source import configured_clients

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from talkover import TalkoverError, load_account, talkover_source
 from talkover.api.client import PHONE_NUMBERS, RELEASE_REQUESTS
-from talkover.load.load import open_pipeline
+from talkover.load.pipeline import open_pipeline
 from talkover.sandbox import Account, Fault, Sandbox
 
 from .conftest import TABLES, TODAY, at

@@ -31,7 +31,8 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from .load.load import Summary, load_account
+    from .load.load import load_account
+    from .load.summary import Summary
     from .report.read import read_view
     from .sync.source import talkover_source
 
@@ -61,7 +62,7 @@ __all__ = [
 _LAZY = {
     "talkover_source": ".sync.source",
     "load_account": ".load.load",
-    "Summary": ".load.load",
+    "Summary": ".load.summary",
     "read_view": ".report.read",
 }
 

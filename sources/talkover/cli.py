@@ -20,7 +20,7 @@ from .instants import read_instant
 from .text import visible
 
 if TYPE_CHECKING:
-    from .load.load import Summary
+    from .load.summary import Summary
 
 DEMO_FOUNDED = date(2025, 1, 1)
 """The demo account's first day; what it holds on any later day is always the same."""
@@ -172,7 +172,6 @@ def _load(options: argparse.Namespace) -> int:
         "destination": options.destination,
         "dataset": options.dataset,
         "progress": TerminalLine() if sys.stderr.isatty() else None,
-        "is_alone": True,
         "wait_seconds": options.wait,
         "full_refresh": options.full_refresh,
         "allow_mass_removal": options.allow_mass_removal,
@@ -197,7 +196,8 @@ def _load(options: argparse.Namespace) -> int:
 
 def _load_demo(options: argparse.Namespace, arguments: dict[str, Any]) -> Summary:
     """Loads the demo account as it is on that day, or week by week before it with a line for each; the last summary."""
-    from .load.load import DEMO_PIPELINE, load_account
+    from .load.load import load_account
+    from .load.pipeline import DEMO_PIPELINE
     from .sandbox import Account, Sandbox
 
     end = options.observed_at or datetime.now(timezone.utc)
@@ -232,7 +232,7 @@ def _report(options: argparse.Namespace) -> int:
         raise ConfigurationError(
             f"{error.name} is missing. Run, in the project's folder: pip install '.[notebooks]'"
         ) from None
-    from .load.load import DEMO_PIPELINE, PIPELINE
+    from .load.pipeline import DEMO_PIPELINE, PIPELINE
     from .load.progress import show
 
     refuse_unwritable(options.out)
@@ -259,7 +259,8 @@ def _views(options: argparse.Namespace) -> int:
 
         print(";\n\n".join(view_sql(name, options.print) for name in view_names()), end=";\n")
         return 0
-    from .load.load import DEMO_PIPELINE, PIPELINE, create_views_alone
+    from .load.load import create_views_alone
+    from .load.pipeline import DEMO_PIPELINE, PIPELINE
 
     pipeline_name = DEMO_PIPELINE if options.demo else PIPELINE
     views = create_views_alone(options.destination, options.dataset, pipeline_name)

@@ -16,7 +16,10 @@ from ..api.page import Page
 from ..errors import LoadError, TalkoverError
 from ..sync.changes import guard_account, guard_removal
 from ..sync.source import configured_clients, configured_without
-from .load import connect, defaults, duckdb_file, open_pipeline, plain_errors
+from .connection import connect
+from .failures import plain_errors
+from .pipeline import Place, open_pipeline
+from .settings import defaults
 
 ENDPOINTS = (("phone_numbers", PHONE_NUMBERS, "numbers"), ("release_requests", RELEASE_REQUESTS, "requests"))
 """Resource, endpoint, and what its rows are called."""
@@ -39,7 +42,7 @@ class _Row:
 def check_account(destination: Any = None, dataset: str | None = None) -> Iterator[Finding]:
     """A finding for each environment and endpoint, and one for the destination. Raises ConfigurationError."""
     with plain_errors(), defaults:
-        pipeline = open_pipeline(destination, dataset)
+        place = Place.of(open_pipeline(destination, dataset))
         clients, without = configured_clients(), configured_without()
         for key, client in clients.items():
             for resource, endpoint, rows in ENDPOINTS:
@@ -47,9 +50,9 @@ def check_account(destination: Any = None, dataset: str | None = None) -> Iterat
                 if resource in without:
                     yield Finding(what, True, "not asked, as configured with `without`")
                 else:
-                    held = _held(pipeline, key) if resource == "phone_numbers" else set()
+                    held = _held(place, key) if resource == "phone_numbers" else set()
                     yield _try_token(what, client, endpoint, rows, held)
-        yield _try_destination(f"destination {pipeline.destination.destination_name}", pipeline)
+        yield _try_destination(f"destination {place.pipeline.destination.destination_name}", place)
 
 
 def _try_token(what: str, client: TalkoverClient, endpoint: str, rows: str, held: set[str]) -> Finding:
@@ -66,20 +69,19 @@ def _try_token(what: str, client: TalkoverClient, endpoint: str, rows: str, held
         return Finding(what, False, str(error))
 
 
-def _try_destination(what: str, pipeline: dlt.Pipeline) -> Finding:
+def _try_destination(what: str, place: Place) -> Finding:
     try:
         with plain_errors():
-            return Finding(what, True, _ask_destination(pipeline))
+            return Finding(what, True, _ask_destination(place))
     except LoadError as error:
         return Finding(what, False, str(error))
 
 
-def _held(pipeline: dlt.Pipeline, environment_key: str) -> set[str]:
+def _held(place: Place, environment_key: str) -> set[str]:
     """The ids of the numbers that the destination holds of an environment; none where it does not answer."""
-    file = duckdb_file(pipeline)
-    if file is not None and not file.exists():
+    if place.is_missing:
         return set()
-    with suppress(LoadError, DestinationUndefinedEntity), connect(pipeline) as client:
+    with suppress(LoadError, DestinationUndefinedEntity), connect(place) as client:
         numbers = client.make_qualified_table_name("phone_numbers")
         query = f"select id from {numbers} where environment_key = %s"  # noqa: S608  our own name
         return {row[0] for row in client.execute_sql(query, environment_key)}
@@ -102,17 +104,16 @@ def _describe(page: Page[_Row], rows: str) -> str:
     return f"the token works; {len(page.rows)} {rows}, all in one answer"
 
 
-def _ask_destination(pipeline: dlt.Pipeline) -> str:
-    file = duckdb_file(pipeline)
-    if file is not None and not file.exists():
-        if not os.access(file.parent, os.W_OK):
-            raise LoadError(f"{file.parent} is no folder that can be written to")
-        return f"{file} will be made by the first load"
-    with connect(pipeline) as client:
+def _ask_destination(place: Place) -> str:
+    if place.file is not None and not place.file.exists():
+        if not os.access(place.file.parent, os.W_OK):
+            raise LoadError(f"{place.file.parent} is no folder that can be written to")
+        return f"{place.file} will be made by the first load"
+    with connect(place) as client:
         client.execute_sql("select 1")
         has_dataset = client.has_dataset()
-    last = _last_load(pipeline) if has_dataset else "holds no load yet"
-    return f"answers; dataset {pipeline.dataset_name!r} {last}"
+    last = _last_load(place.pipeline) if has_dataset else "holds no load yet"
+    return f"answers; dataset {place.pipeline.dataset_name!r} {last}"
 
 
 def _last_load(pipeline: dlt.Pipeline) -> str:

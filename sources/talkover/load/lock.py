@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime, timezone
 from hashlib import blake2b
 from pathlib import Path
@@ -21,10 +21,30 @@ from dlt.destinations.sql_client import SqlClientBase
 from filelock import FileLock, Timeout
 
 from ..errors import RunInProgress
+from .connection import connect
+from .pipeline import Place
 
 WAIT_SECONDS = 60
 """How long a run waits for another one, unless told otherwise."""
 ASK_AGAIN_SECONDS = 0.2
+
+
+def pipeline_lock(pipeline_name: str, wait_seconds: float) -> AbstractContextManager[None]:
+    """One load at a time a pipeline: its working directory holds what one run extracted."""
+    return file_lock(pipeline_name, f"pipeline {pipeline_name!r}", wait_seconds)
+
+
+@contextmanager
+def dataset_lock(place: Place, wait_seconds: float) -> Iterator[None]:
+    """One load at a time a dataset, whatever its pipeline is called: on this host, and for PostgreSQL on every host."""
+    what = f"dataset {place.dataset!r} of {place.shown}"
+    name = blake2b(f"{place.location} {place.dataset}".encode(), digest_size=8).hexdigest()
+    with ExitStack() as held:
+        held.enter_context(file_lock(f"dataset-{name}", what, wait_seconds))
+        if place.dialect == "postgres":
+            client = held.enter_context(connect(place))
+            held.enter_context(postgres_lock(client, what, wait_seconds))
+        yield
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import ConfigurationError
-from ..load.load import PIPELINE
+from ..load.pipeline import PIPELINE
 from ..money import NOT_TOLD, money
 from .read import read_view
 

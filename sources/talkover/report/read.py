@@ -20,7 +20,10 @@ from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.utils import set_working_dir
 
 from ..errors import ConfigurationError, NothingLoaded
-from ..load.load import PIPELINE, connect, defaults, duckdb_file, open_pipeline, plain_errors, what_to_run
+from ..load.connection import connect
+from ..load.failures import plain_errors
+from ..load.pipeline import PIPELINE, Place, open_pipeline, what_to_run
+from ..load.settings import defaults
 from ..money import NOT_TOLD
 from ..sync.tables import KEYS
 from ..views import view_names
@@ -67,17 +70,14 @@ def read_view(
     if name not in (*view_names(), *KEYS):
         raise ConfigurationError(f"{name!r} is no view or table. There are {', '.join(sorted((*view_names(), *KEYS)))}")
     with _project_folder(), plain_errors(), defaults:
-        pipeline = open_pipeline(destination, dataset, pipeline_name)
-        file = duckdb_file(pipeline)
-        if file is not None and not file.exists():
-            raise NothingLoaded(f"there is no {file} yet: {what_to_run(pipeline)}")
+        place = Place.of(open_pipeline(destination, dataset, pipeline_name))
+        if place.is_missing:
+            raise NothingLoaded(f"there is no {place.file} yet: {what_to_run(pipeline_name)}")
         try:
-            names, rows = _select(pipeline, name, environment)
+            names, rows = _select(place, name, environment)
         except DestinationUndefinedEntity:
-            where = file or pipeline.destination.destination_name
-            raise NothingLoaded(
-                f"{where} holds no {name} in dataset {pipeline.dataset_name!r} yet: {what_to_run(pipeline)}"
-            ) from None
+            where = f"{place.shown} holds no {name} in dataset {place.pipeline.dataset_name!r}"
+            raise NothingLoaded(f"{where} yet: {what_to_run(pipeline_name)}") from None
     frame = pd.DataFrame(rows, columns=names, dtype=object)
     return frame.assign(**{column: _typed(frame[column]) for column in frame})
 
@@ -94,8 +94,8 @@ def _project_folder() -> Iterator[None]:
         yield
 
 
-def _select(pipeline: dlt.Pipeline, name: str, environment: str | None) -> tuple[list[str], list[Any]]:
-    with connect(pipeline, read_only=True) as client:
+def _select(place: Place, name: str, environment: str | None) -> tuple[list[str], list[Any]]:
+    with connect(place, read_only=True) as client:
         query = f"select * from {client.make_qualified_table_name(name)}"  # noqa: S608  one of our own names
         if environment is None:
             selected = client.execute_query(query)

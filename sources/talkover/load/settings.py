@@ -1,0 +1,73 @@
+"""Settings of dlt where nobody set them, for as long as a load, a check or a look into the tables takes."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+
+import dlt
+from dlt.common import logger
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.providers import CustomLoaderDocProvider
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+
+from ..sync.arrow import is_news
+from .failures import settings_that_cannot_be
+
+DEFAULTS = {
+    "runtime": {"log_level": "CRITICAL"},
+    "data_writer": {"disable_compression": True},
+    "normalize": {"data_writer": {"disable_compression": True}},
+    "destination": {"postgres": {"credentials": {"password": ""}}},
+}
+"""dlt's errors are raised, so it need not log them too; intermediate files live for seconds, and packing them costs a
+third of a load. dlt insists on a password for PostgreSQL; of an empty one libpq thinks as of none, and looks into
+PGPASSWORD and .pgpass as psql does."""
+
+
+class _Defaults:
+    """DEFAULTS stand behind every other place that dlt reads settings from, and its log holds only what `is_news`.
+
+    dlt has one configuration a process, and loads may run in several threads: the first that enters brings them, the
+    last that leaves takes them away.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._undo = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                with ExitStack() as undo:
+                    _bring(undo)
+                    self._undo = undo.pop_all()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._undo.close()
+
+
+defaults = _Defaults()
+
+
+def _bring(undo: ExitStack) -> None:
+    providers = Container()[PluggableRunContext].providers.providers
+    provider = CustomLoaderDocProvider("defaults of talkover", lambda: DEFAULTS, True, [])
+    undo.callback(_read_settings_again)
+    providers.append(provider)
+    undo.callback(providers.remove, provider)
+    _read_settings_again()
+    logger.LOGGER.addFilter(is_news)
+    undo.callback(logger.LOGGER.removeFilter, is_news)
+
+
+def _read_settings_again() -> None:
+    with settings_that_cannot_be():
+        context = dlt.current.run_context()
+        context.reset_config()
+        context.initialize_runtime()
