@@ -15,7 +15,9 @@ import pytest
 
 from talkover import ApiError, AuthenticationError, ConfigurationError, UnexpectedPayload
 from talkover.api.client import PHONE_NUMBERS, RELEASE_REQUESTS
-from talkover.api.transport import Pace, Transport, server_message
+from talkover.api.rate_limit import Pace
+from talkover.api.refusals import server_message
+from talkover.api.transport import Transport
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import Answer
 from talkover.sandbox.server import RateLimit, Request
