@@ -218,7 +218,7 @@ def test_no_file_of_the_working_folder_is_imported(workspace: Path, loaded: Conn
     }
     for name in names | set(sys.stdlib_module_names):
         Path(f"{name}.py").write_text(f"raise SystemExit('{name} of the folder')")
-    code = "import os, duckdb, pandas, talkover.charts, jinja2, random, queue; print(os.getcwd())"
+    code = "import os, duckdb, pandas, talkover.report.charts, jinja2, random, queue; print(os.getcwd())"
     assert printed(code) == f"{workspace}\n"
 
 

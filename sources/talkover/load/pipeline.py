@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import dlt
-from dlt.common.configuration import known_sections, resolve_configuration
 from dlt.common.runtime.collector import NULL_COLLECTOR
 from dlt.common.runtime.collector_base import Collector
-from dlt.pipeline.configuration import PipelineConfiguration
 
 from ..errors import ConfigurationError
 from ..sync.destinations import refuse_unfit
+from .dlt_internals import configured_target, keep_files_here
 
 PIPELINE = "talkover_pipeline"
 DEMO_PIPELINE = "talkover_demo"
@@ -28,25 +27,21 @@ def open_pipeline(
     progress: Collector | None = None,
 ) -> dlt.Pipeline:
     """The pipeline, not connected yet. Raises ConfigurationError for a destination that cannot work."""
-    configured = resolve_configuration(
-        PipelineConfiguration(pipeline_name=pipeline_name), sections=(known_sections.PIPELINES, pipeline_name)
-    )
+    configured_destination, configured_dataset = configured_target(pipeline_name)
     if pipeline_name == DEMO_PIPELINE:
         # Never into the real file or warehouse, wherever that is configured to be.
         destination, dataset = destination or "duckdb", dataset or DATASET
         if destination == "duckdb":
             destination = dlt.destinations.duckdb(str(Path.cwd() / f"{DEMO_PIPELINE}.duckdb"))
-    destination = destination or configured.destination_type or "duckdb"
-    dataset = dataset or configured.dataset_name or DATASET
+    destination = destination or configured_destination or "duckdb"
+    dataset = dataset or configured_dataset or DATASET
     if not isinstance(dataset, str) or not dataset.strip():
         raise ConfigurationError(f"{dataset!r} is no name of a dataset")
     pipeline = dlt.pipeline(
         pipeline_name, destination=destination, dataset_name=dataset, progress=progress or NULL_COLLECTOR
     )
     refuse_unfit(pipeline)
-    if pipeline.destination.config_params.get("local_dir") == pipeline.get_local_state_val("initial_cwd"):
-        # dlt keeps the folder of a pipeline's first run: from another one it would go on filling the file in the first.
-        pipeline.destination.config_params["local_dir"] = str(Path.cwd())
+    keep_files_here(pipeline)
     return pipeline
 
 

@@ -7,11 +7,10 @@ from contextlib import ExitStack
 
 import dlt
 from dlt.common import logger
-from dlt.common.configuration.container import Container
 from dlt.common.configuration.providers import CustomLoaderDocProvider
-from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from ..sync.arrow import is_news
+from .dlt_internals import read_settings_again, unregister_provider
 from .failures import settings_that_cannot_be
 
 DEFAULTS = {
@@ -56,11 +55,10 @@ defaults = _Defaults()
 
 
 def _bring(undo: ExitStack) -> None:
-    providers = Container()[PluggableRunContext].providers.providers
-    provider = CustomLoaderDocProvider("defaults of talkover", lambda: DEFAULTS, True, [])
+    provider = CustomLoaderDocProvider("defaults of talkover", lambda: DEFAULTS, locations=[])
     undo.callback(_read_settings_again)
-    providers.append(provider)
-    undo.callback(providers.remove, provider)
+    dlt.config.register_provider(provider)
+    undo.callback(unregister_provider, provider)
     _read_settings_again()
     logger.LOGGER.addFilter(is_news)
     undo.callback(logger.LOGGER.removeFilter, is_news)
@@ -68,6 +66,4 @@ def _bring(undo: ExitStack) -> None:
 
 def _read_settings_again() -> None:
     with settings_that_cannot_be():
-        context = dlt.current.run_context()
-        context.reset_config()
-        context.initialize_runtime()
+        read_settings_again()
