@@ -41,7 +41,10 @@ from talkover.api.client import TalkoverClient
 from talkover.api.transport import Transport
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import Answer
-from talkover.sync.run import Options, Run
+from talkover.sync.database import Database
+from talkover.sync.run import Run
+from talkover.sync.shared import Options
+from talkover.sync.tables import TableName
 
 from .conftest import TODAY
 
@@ -50,6 +53,7 @@ Json = dict[str, Any]
 URL = "http://127.0.0.1:9/api/v1"
 # Once, not for every input: dlt makes classes for each, which stay in memory.
 SCHEMA = Schema("talkover")
+DATABASE = Database()
 SECONDS_AN_INPUT = 10
 SECONDS_A_GIANT = 180
 
@@ -226,9 +230,9 @@ def read(given: Input) -> list[Json]:
     transport = Transport("talq_fuzz", URL, max_attempts=1, max_wait=1)
     transport.session.mount(URL, Served(given))
     client = TalkoverClient(transport, reading_pause=0)
-    tables: dict[str, Any] = {"phone_numbers": {}, "phone_number_agents": {}}
-    first_run = Run({"default": client}, Options(), SCHEMA, tables)
-    rows, _agents = ([row for batch in first_run.rows(table) for row in batch] for table in tables)  # type: ignore[arg-type]
+    tables: dict[TableName, Any] = {"phone_numbers": {}, "phone_number_agents": {}}
+    first_run = Run({"default": client}, Options(), SCHEMA, tables, database=DATABASE)
+    rows, _agents = ([row for batch in first_run.rows(table) for row in batch] for table in tables)
     return rows
 
 

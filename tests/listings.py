@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from talkover import talkover_source
-from talkover.api.client import PHONE_NUMBERS, Listing, TalkoverClient
+from talkover.api.client import TalkoverClient
+from talkover.api.fields import PHONE_NUMBERS
+from talkover.api.listing import Listing
 from talkover.api.transport import Transport
 from talkover.load.failures import plain_errors
 from talkover.sandbox import Sandbox
@@ -15,13 +18,8 @@ from talkover.sandbox import Sandbox
 from .conftest import Row
 
 
-@dataclass(frozen=True)
-class Number:
-    id: str
-
-
-def read_ids(rows: Sequence[Row]) -> list[Number]:
-    return [Number(str(row["id"])) for row in rows]
+def read_ids(rows: Sequence[Row]) -> pa.Table:
+    return pa.table({"id": pa.array([str(row["id"]) for row in rows], pa.string())})
 
 
 def client(sandbox: Sandbox, *, per_page: int = 100, side_by_side: int = 1, **settings: Any) -> TalkoverClient:
@@ -34,13 +32,20 @@ def client(sandbox: Sandbox, *, per_page: int = 100, side_by_side: int = 1, **se
 
 def fetch(
     sandbox: Sandbox, endpoint: str = PHONE_NUMBERS, *, filters: Any = None, known: Any = (), **settings: Any
-) -> Listing[Number]:
+) -> Listing:
     """`endpoint` by a client of its own; see `client`."""
-    return client(sandbox, **settings).fetch(endpoint, read_ids, filters=filters, known=known)
+    return client(sandbox, **settings).fetch(
+        endpoint, read_ids, filters=filters, known=pa.chunked_array([list(known)], pa.string())
+    )
 
 
-def ids(listing: Listing[Number]) -> set[str]:
-    return {row.id for row in listing.rows}
+def in_order(listing: Listing) -> list[str]:
+    """The ids as they came."""
+    return list(listing.rows["id"].to_pylist())
+
+
+def ids(listing: Listing) -> set[str]:
+    return set(in_order(listing))
 
 
 def extract(sandbox: Sandbox, *tables: str, **arguments: Any) -> list[Row]:

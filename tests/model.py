@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from talkover.api.models import COUNTDOWNS, PhoneNumber, ReleaseRequest
+from talkover.api.fields import COUNTDOWNS, PHONE_NUMBER, RELEASE_REQUEST
 from talkover.sandbox import Account
 
 from .conftest import TABLES, Row, plain
@@ -24,7 +24,7 @@ Table = dict[Any, Row]
 
 
 def number_row(number: Row) -> Row:
-    row = {name: number.get(name) for name in PhoneNumber.model_fields if name != "environment"}
+    row = {name: number.get(name) for name in PHONE_NUMBER.columns if not name.startswith("environment__")}
     environment = number.get("environment") or {}
     row |= {f"environment__{name}": environment.get(name) for name in ("id", "name")}
     if row["agents"] is not None:
@@ -33,7 +33,7 @@ def number_row(number: Row) -> Row:
 
 
 def request_row(request: Row) -> Row:
-    return _typed({name: request.get(name) for name in ReleaseRequest.model_fields})
+    return _typed({name: request.get(name) for name in RELEASE_REQUEST.columns})
 
 
 def _typed(row: Row) -> Row:

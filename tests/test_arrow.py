@@ -1,4 +1,4 @@
-"""On DuckDB load_account sends Arrow tables, a pipeline of one's own sends rows: the tables must not tell which."""
+"""What dlt is handed: Arrow tables on every destination, in the format that it loads best."""
 
 from __future__ import annotations
 
@@ -6,86 +6,82 @@ import os
 import shutil
 import subprocess
 import sys
-from itertools import product
 from pathlib import Path
+from typing import Any
 
 import dlt
-import duckdb
 import pyarrow
 import pytest
 
-from talkover import talkover_source
-from talkover.load.pipeline import Place
-from talkover.sandbox import Account, Sandbox
-from talkover.sync import run
+from talkover.sandbox import Account
 
-from .conftest import TABLES, Connector, at
+from .conftest import Connector
 from .environments import ROOT
 
-DAYS = ("2026-03-15T06:00:00", "2026-03-16T06:00:00")
-SELECTS = (
-    'select column_name, column_type, "null" from (describe {}.talkover.{})',
-    "select * exclude (_dlt_id, _dlt_load_id) from {}.talkover.{}",
-)
+FORMATS = {"duckdb": "parquet", "postgres": "csv", "ducklake": "parquet"}
+"""Elsewhere it is the one that dlt prefers."""
 ROW_BY_ROW = "typed-jsonl"
 
 
-pytestmark = pytest.mark.duckdb
+def kinds(step: Any) -> dict[str, set[str]]:
+    """The kinds of file that a step of the last load made, by table."""
+    made: dict[str, set[str]] = {}
+    for metrics in step.metrics.values():
+        for file in metrics[0]["job_metrics"]:
+            made.setdefault(file.split(".")[0], set()).add(file.rsplit(".", 1)[1])
+    return made
 
 
-def extracted(connector: Connector) -> dict[str, set[str]]:
-    """The kinds of file that the last load extracted, by table."""
-    kinds: dict[str, set[str]] = {}
-    for steps in connector.pipeline().last_trace.last_extract_info.metrics.values():
-        for file in steps[0]["job_metrics"]:
-            kinds.setdefault(file.split(".")[0], set()).add(file.rsplit(".", 1)[1])
-    return kinds
-
-
-@pytest.mark.slow
-def test_both_ways_make_the_same_tables(account: Account, sandbox: Sandbox, connector: Connector) -> None:
-    own = dlt.pipeline("own", destination=dlt.destinations.duckdb("own.duckdb"), dataset_name="talkover")
-    numbers = list(account.numbers.values())
-    for day in DAYS:
-        connector.load(observed_at=at(day), create_views=False)
-        own.run(talkover_source(sandbox.token, base_url=sandbox.base_url, observed_at=at(day)))
-        account.release(numbers.pop()["id"])
-        numbers[0]["current_price"] += 1
-        numbers[1] |= {"agents": [], "renewal_date": None, "created_at": "2026-03-01T10:00:00.123456+02:00"}
-        numbers[2]["environment"] = None
-
-    file = Place.of(connector.pipeline()).file
-    with duckdb.connect() as connection:
-        connection.execute(f"attach '{file}' as loaded (read_only)")
-        connection.execute("attach 'own.duckdb' as own (read_only)")
-        for table, select in product(TABLES, SELECTS):
-            loaded, own_rows = (
-                connection.execute(f"{select.format(name, table)} order by all").fetchall()
-                for name in ("loaded", "own")
-            )
-            assert loaded == own_rows != []
-        removed = "from loaded.talkover.phone_number_changes where change_type = 'removed' and agents is not null"
-        assert connection.execute(f"select count(*) {removed}").fetchone() == (1,)
-
-
-def test_dlt_takes_no_documented_row_one_by_one(connector: Connector) -> None:
-    connector.load(create_views=False)
-    assert extracted(connector) == {table: {"parquet"} for table in TABLES} | {"load_runs": {ROW_BY_ROW}}
-
-
-def test_a_new_field_in_one_batch_of_many_gets_its_column(
-    account: Account, connector: Connector, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.essential
+def test_no_row_is_taken_one_by_one_and_each_destination_gets_its_best_format(
+    account: Account, loaded: Connector
 ) -> None:
-    monkeypatch.setattr(run, "ROWS_A_BATCH", 10)
+    for number in list(account.numbers.values())[:3]:
+        number |= {"type": "fax", "carrier": "Vivo"}
+    loaded.load(create_views=False, full_refresh=True)
+    trace = loaded.pipeline().last_trace
+    extracted, normalized = kinds(trace.last_extract_info), kinds(trace.last_normalize_info)
+    sent = {"phone_numbers", "phone_number_agents", "phone_number_changes", "release_requests"}
+    assert {table: extracted[table] for table in sent} == {key: {"parquet"} for key in sent}
+    assert extracted["load_runs"] == {ROW_BY_ROW}
+    if loaded.destination in FORMATS:
+        assert {table: normalized[table] for table in sent} == {key: {FORMATS[loaded.destination]} for key in sent}
+
+
+@pytest.mark.duckdb
+def test_a_new_field_of_one_row_gets_its_column(account: Account, connector: Connector) -> None:
     list(account.numbers.values())[25] |= {"carrier": "Vivo", "agents": [{"id": "a-1", "name": "Ana", "tone": 1}]}
     connector.load(create_views=False)
-    assert extracted(connector)["phone_numbers"] == {"parquet", ROW_BY_ROW}
     assert len(connector.rows("phone_numbers")) == len(account.numbers)
     assert [row["carrier"] for row in connector.rows("phone_numbers") if row["carrier"]] == ["Vivo"]
     assert [row["agent_tone"] for row in connector.rows("phone_number_agents") if row["agent_tone"]] == [1]
 
 
+def test_a_new_field_of_several_types_keeps_every_value(account: Account, connector: Connector) -> None:
+    """In columns that dlt, too, would make of it: the first type has the name, each other one a variant of it."""
+    first, second, third = list(account.numbers.values())[:3]
+    first["score"], second["score"] = 5, "five"
+    connector.load(create_views=False)
+    third["score"] = True
+    first["score"] = {"of": 5}
+    connector.load(create_views=False)
+    rows = connector.by_id()
+    found = {
+        (number["id"], name): rows[number["id"]][name]
+        for number in (first, second, third)
+        for name in rows[number["id"]]
+        if name.startswith("score") and rows[number["id"]][name] is not None
+    }
+    assert found == {
+        (first["id"], "score__v_json"): {"of": 5},
+        (second["id"], "score__v_text"): "five",
+        (third["id"], "score__v_bool"): True,
+    }
+    assert connector.load(create_views=False).resources["phone_numbers"].changed == 0
+
+
 @pytest.mark.slow
+@pytest.mark.duckdb
 @pytest.mark.parametrize("setting", ["true", "false"])
 def test_rows_have_ids_whatever_dlt_is_told_to_do_with_arrow_tables_of_others(
     setting: str, account: Account, loaded: Connector, monkeypatch: pytest.MonkeyPatch
@@ -101,6 +97,7 @@ def test_rows_have_ids_whatever_dlt_is_told_to_do_with_arrow_tables_of_others(
     assert bought in loaded.by_id()
 
 
+@pytest.mark.duckdb
 def test_arrow_tables_of_other_pipelines_in_the_process_stay_as_they_are(connector: Connector) -> None:
     connector.load(create_views=False)
     other = dlt.pipeline("other", destination=dlt.destinations.duckdb("other.duckdb"), dataset_name="theirs")
@@ -110,6 +107,7 @@ def test_arrow_tables_of_other_pipelines_in_the_process_stay_as_they_are(connect
 
 
 @pytest.mark.slow
+@pytest.mark.duckdb
 def test_dlt_is_quiet_with_the_settings_of_this_repository(connector: Connector) -> None:
     Path(".dlt").mkdir()
     shutil.copy(ROOT / ".dlt/config.toml", ".dlt")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from talkover.api.client import PHONE_NUMBERS, RELEASE_REQUESTS
+from talkover.api.fields import PHONE_NUMBERS, RELEASE_REQUESTS
 from talkover.sandbox import Account, Sandbox
 
 from .conftest import TABLES, TODAY, Connector

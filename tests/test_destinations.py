@@ -301,5 +301,5 @@ def test_what_else_an_address_lacks_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_is_known_is_read_in_batches(loaded: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("talkover.sync.memory.FETCH_ROWS", 10)
+    monkeypatch.setattr("talkover.sync.held.FETCH_ROWS", 10)
     assert loaded.load(create_views=False).resources["phone_numbers"].unchanged == 57

@@ -16,7 +16,7 @@ from random import Random
 import pytest
 
 from talkover import TalkoverError
-from talkover.api.client import PHONE_NUMBERS, RELEASE_REQUESTS
+from talkover.api.fields import PHONE_NUMBERS, RELEASE_REQUESTS
 from talkover.sandbox import FAULTS, Account, Fault, Sandbox
 
 from .conftest import TODAY, Connector, Histories, at

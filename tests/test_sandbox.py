@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import requests
 
-from talkover.api.models import PhoneNumber, ReleaseRequest, read_rows
+from talkover.api.columns import read_table
+from talkover.api.fields import PHONE_NUMBER, RELEASE_REQUEST
 from talkover.sandbox import Account, Fault, Sandbox
 
 from .conftest import TODAY
@@ -42,8 +43,8 @@ def test_an_account_has_the_size_that_was_asked_for_and_fits_the_models(size: in
     account.advance(TODAY + timedelta(days=60))
     sent = json.dumps([list(account.numbers.values()), list(account.requests.values())])
     numbers, asked_back = json.loads(sent, parse_float=Decimal)
-    read_rows(PhoneNumber, numbers, "sandbox")
-    read_rows(ReleaseRequest, asked_back, "sandbox")
+    read_table(PHONE_NUMBER, numbers, "sandbox")
+    read_table(RELEASE_REQUEST, asked_back, "sandbox")
 
 
 def test_an_account_is_believable() -> None:

@@ -22,7 +22,7 @@ from talkover import (
 )
 from talkover.load.failures import plain_errors
 from talkover.sandbox import Account, Fault, Sandbox
-from talkover.sync.run import TABLES_OF
+from talkover.sync.listed import ENDPOINTS
 from talkover.sync.source import configured_clients
 from talkover.views import view_names
 
@@ -211,7 +211,7 @@ def test_requests_go_through_their_states_and_are_never_removed(account: Account
 
 def held(connector: Connector, resource: str) -> dict[str, list[Row]]:
     """The rows of each table of a resource."""
-    return connector.tables(*TABLES_OF[resource])
+    return connector.tables(*ENDPOINTS[resource].tables)
 
 
 RESOURCES = {"phone_numbers": "phone-numbers", "release_requests": "phone-numbers/release-requests"}
@@ -226,7 +226,7 @@ def test_a_resource_left_out_of_a_first_load_is_not_asked_and_its_tables_and_all
     (other,) = RESOURCES.keys() - {resource}
     assert {request.endpoint for request in sandbox.seen} == {RESOURCES[other]}
     assert summary.resources[resource] is None
-    assert all(connector.has(name) for name in (*TABLES_OF[resource], *view_names()))
+    assert all(connector.has(name) for name in (*ENDPOINTS[resource].tables, *view_names()))
     assert not any(held(connector, resource).values())
     assert connector.rows(other)
     (run,) = connector.rows("load_runs")
@@ -246,8 +246,8 @@ def test_a_resource_left_out_of_a_later_load_stays_as_it_was(
     loaded.load(without=(resource,), full_refresh=True)
     assert held(loaded, resource) == before
     after = loaded.load_ids()
-    assert {table: after[table] == loads[table] for table in TABLES_OF[resource]} == dict.fromkeys(
-        TABLES_OF[resource], True
+    assert {table: after[table] == loads[table] for table in ENDPOINTS[resource].tables} == dict.fromkeys(
+        ENDPOINTS[resource].tables, True
     )
     (other,) = RESOURCES.keys() - {resource}
     assert after[other] != loads[other]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from talkover import TalkoverError, load_account, talkover_source
-from talkover.api.client import PHONE_NUMBERS, RELEASE_REQUESTS
+from talkover.api.fields import PHONE_NUMBERS, RELEASE_REQUESTS
 from talkover.load.pipeline import open_pipeline
 from talkover.sandbox import Account, Fault, Sandbox
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from talkover import ApiError, AuthenticationError, ConfigurationError, UnexpectedPayload
-from talkover.api.client import PHONE_NUMBERS, RELEASE_REQUESTS
+from talkover.api.fields import PHONE_NUMBERS, RELEASE_REQUESTS
 from talkover.api.rate_limit import Pace
 from talkover.api.refusals import server_message
 from talkover.api.transport import Transport

@@ -66,11 +66,7 @@ class UnexpectedPayload(TalkoverError):
 
 
 class IncompleteListing(TalkoverError):
-    """A listing did not add up in any reading. `listing` is the last one, as far as it came."""
-
-    def __init__(self, message: str, listing: Any = None) -> None:
-        super().__init__(message)
-        self.listing = listing
+    """A listing did not add up in any reading."""
 
 
 class InvalidRow(TalkoverError):

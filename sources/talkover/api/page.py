@@ -12,18 +12,21 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 from urllib.parse import parse_qsl
 
+import pyarrow as pa
+
 from ..errors import UnexpectedPayload
+from .reading import Json
 from .transport import server_message
 
 MAX_PAGES = 100_000
 MAX_DIGITS = 20
 """Of a count that is written as text: Python refuses to read thousands."""
 
-Json = dict[str, Any]
-Row = TypeVar("Row")
+Read = Callable[[Sequence[Json]], pa.Table]
+"""Reads the rows of a page into a table that has a column `id`."""
 Words = dict[str, list[tuple[str, Any]]]
 """What an answer says of pages: by meaning, each name that says so, as it is found in the answer, and the value."""
 
@@ -51,21 +54,21 @@ _LISTS = ("data", "items", "results", "records", "phone_numbers", "release_reque
 
 
 @dataclass(frozen=True)
-class Page(Generic[Row]):
+class Page:
     """One answer: its rows, and what it says of other pages.
 
     `total` and `last_page` are None where it tells none. `more`: whether it says that other rows follow; None where it
     says nothing. `following` are the parameters to ask for them with; None where it says that nothing follows.
     """
 
-    rows: list[Row]
+    rows: pa.Table
     total: int | None
     last_page: int | None
     more: bool | None
     following: Mapping[str, Any] | None
 
 
-def parse_page(body: Any, read: Callable[[Sequence[Json]], list[Row]], number: int) -> Page[Row]:
+def parse_page(body: Any, read: Read, number: int) -> Page:
     """`body` as page `number`, its rows through `read`. Raises UnexpectedPayload, and whatever `read` raises."""
     rows = _rows_of(body)
     words = _words_of(body)

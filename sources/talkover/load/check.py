@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import dlt
+import pyarrow as pa
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
-from ..api.client import PHONE_NUMBERS, RELEASE_REQUESTS, Json, TalkoverClient
+from ..api.client import TalkoverClient
+from ..api.fields import PHONE_NUMBERS, RELEASE_REQUESTS
 from ..api.page import Page
+from ..api.reading import Json
 from ..errors import LoadError, TalkoverError
 from ..sync.changes import guard_account, guard_removal
 from ..sync.source import configured_clients, configured_without
@@ -32,11 +35,6 @@ class Finding:
     what: str
     is_good: bool
     says: str
-
-
-@dataclass(frozen=True)
-class _Row:
-    id: str
 
 
 def check_account(destination: Any = None, dataset: str | None = None) -> Iterator[Finding]:
@@ -59,7 +57,7 @@ def _try_token(what: str, client: TalkoverClient, endpoint: str, rows: str, held
     try:
         page = client.first_page(endpoint, _ids)
         client.transport.refuse_a_wrong_clock()
-        if held and held.isdisjoint(row.id for row in page.rows):
+        if held and held.isdisjoint(page.rows["id"].to_pylist()):
             listed = client.fetch(endpoint, _ids).seen
             figures = (client.transport.where(endpoint), len(listed), len(held), len(held - listed))
             guard_account(*figures)
@@ -88,20 +86,20 @@ def _held(place: Place, environment_key: str) -> set[str]:
     return set()
 
 
-def _ids(rows: Sequence[Json]) -> list[_Row]:
-    return [_Row(str(row.get("id"))) for row in rows]
+def _ids(rows: Sequence[Json]) -> pa.Table:
+    return pa.table({"id": pa.array([str(row.get("id")) for row in rows], pa.string())})
 
 
-def _describe(page: Page[_Row], rows: str) -> str:
+def _describe(page: Page, rows: str) -> str:
     if page.total is not None:
-        on_how_many = page.last_page or (1 if page.total == len(page.rows) else "several")
+        on_how_many = page.last_page or (1 if page.total == page.rows.num_rows else "several")
         pages = "1 page" if on_how_many == 1 else f"{on_how_many} pages"
         return f"the token works; {page.total} {rows} on {pages}"
     if page.more:
-        return f"the token works; at least {len(page.rows)} {rows}, on several pages without a total"
+        return f"the token works; at least {page.rows.num_rows} {rows}, on several pages without a total"
     if page.more is None:
-        return f"the token works; at least {len(page.rows)} {rows}: the answer tells nothing of other pages"
-    return f"the token works; {len(page.rows)} {rows}, all in one answer"
+        return f"the token works; at least {page.rows.num_rows} {rows}: the answer tells nothing of other pages"
+    return f"the token works; {page.rows.num_rows} {rows}, all in one answer"
 
 
 def _ask_destination(place: Place) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import LoadError
-from ..sync.memory import IN_UTC
+from ..sync.held import IN_UTC
 from .failures import first_line
 from .pipeline import Place
 

@@ -22,12 +22,11 @@ from dlt.pipeline.helpers import retry_load
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from .. import views
+from ..dlt_internals import load_one_table_at_a_time, make_missing_tables
 from ..errors import NothingLoaded, ViewError
-from ..sync.arrow import send_arrow
 from ..sync.source import talkover_source
 from ..views import Views
 from .connection import connect
-from .dlt_internals import load_one_table_at_a_time, make_missing_tables
 from .failures import causes_of, first_line, plain_errors
 from .lock import WAIT_SECONDS, dataset_lock, pipeline_lock
 from .pipeline import PIPELINE, Place, open_pipeline, what_to_run
@@ -75,7 +74,8 @@ def load_account(
         with dataset_lock(place, wait_seconds), _kept_open(place):
             _forget_torn_schemas(pipeline)
             _forget_other_destination(place)
-            _suit_duckdb(place, source)
+            if place.dialect == "duckdb":  # tables side by side are no faster, and take a third more memory
+                load_one_table_at_a_time(pipeline)
             notes = _finish_pending(pipeline)
             load_id = _run(pipeline, source)
             with connect(place) as client:
@@ -174,18 +174,6 @@ def _run(pipeline: dlt.Pipeline, source: DltSource | None = None) -> str:
                     make_missing_tables(pipeline)
                 raise
     return info.loads_ids[-1] if info else ""
-
-
-def _suit_duckdb(place: Place, source: DltSource) -> None:
-    """DuckDB gets Arrow tables as Parquet, one table after the other.
-
-    dlt prefers INSERT statements for it, which take seven times as long, and works on each row. Not JSON lines: dlt
-    lets DuckDB guess their types, and a text that looks like a time or a UUID is rewritten as one. Tables side by side
-    are no faster, and take a third more memory.
-    """
-    if place.dialect == "duckdb":
-        load_one_table_at_a_time(place.pipeline)
-        send_arrow(source, place.pipeline.destination.capabilities())
 
 
 def _is_missing_table(error: BaseException) -> bool:

@@ -10,9 +10,9 @@ import dlt
 from dlt.common.runtime.collector import NULL_COLLECTOR
 from dlt.common.runtime.collector_base import Collector
 
+from ..dlt_internals import configured_target, keep_files_here
 from ..errors import ConfigurationError
 from ..sync.destinations import refuse_unfit
-from .dlt_internals import configured_target, keep_files_here
 
 PIPELINE = "talkover_pipeline"
 DEMO_PIPELINE = "talkover_demo"

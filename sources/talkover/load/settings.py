@@ -6,11 +6,9 @@ import threading
 from contextlib import ExitStack
 
 import dlt
-from dlt.common import logger
 from dlt.common.configuration.providers import CustomLoaderDocProvider
 
-from ..sync.arrow import is_news
-from .dlt_internals import read_settings_again, unregister_provider
+from ..dlt_internals import read_settings_again, unregister_provider
 from .failures import settings_that_cannot_be
 
 DEFAULTS = {
@@ -25,7 +23,7 @@ PGPASSWORD and .pgpass as psql does."""
 
 
 class _Defaults:
-    """DEFAULTS stand behind every other place that dlt reads settings from, and its log holds only what `is_news`.
+    """DEFAULTS stand behind every other place that dlt reads settings from.
 
     dlt has one configuration a process, and loads may run in several threads: the first that enters brings them, the
     last that leaves takes them away.
@@ -60,8 +58,6 @@ def _bring(undo: ExitStack) -> None:
     dlt.config.register_provider(provider)
     undo.callback(unregister_provider, provider)
     _read_settings_again()
-    logger.LOGGER.addFilter(is_news)
-    undo.callback(logger.LOGGER.removeFilter, is_news)
 
 
 def _read_settings_again() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from dlt.destinations.sql_client import SqlClientBase
 
 from .. import __version__
-from ..sync.memory import in_utc
+from ..sync.held import in_utc
 from ..sync.tables import LEDGER_RESOURCES
 from .pipeline import Place
 

@@ -1,66 +1,72 @@
-"""What is new, different and gone: pure functions over rows and fingerprints. No dlt, no I/O.
-
-A fingerprint stands for every value of a row. Its making must never change, or every number would be logged as changed:
-the tests pin some.
-"""
+"""What is new, different and gone: functions of tables alone, and the guards against a listing that cannot be right."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import blake2b
-from typing import Any, Generic, TypeVar
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
-import orjson
+import pyarrow as pa
 
 from ..errors import SuspiciousRemoval
+from .database import Database
 
-FINGERPRINT_BYTES = 8
-"""64 bits: a fingerprint is compared with the earlier one of the same row alone, so two rows never meet."""
 GUARD_FROM = 10
 """Of fewer numbers than this, any share may be removed, but not all."""
 
-Key = TypeVar("Key", bound=Hashable)
-
-
-def canonical(row: Mapping[str, Any]) -> bytes:
-    """`row` as JSON, the same for the same values: sorted by name, instants in UTC, money with all places."""
-    return orjson.dumps(row, default=str, option=orjson.OPT_SORT_KEYS)
-
-
-def fingerprint(*parts: bytes) -> str:
-    """A hash of canonical rows."""
-    digest = blake2b(digest_size=FINGERPRINT_BYTES)
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Known(Generic[Key]):
-    """What a table held before this run: a fingerprint and an environment a key."""
-
-    fingerprints: Mapping[Key, str] = field(default_factory=dict)
-    environments: Mapping[Key, str] = field(default_factory=dict)
+SAME = """
+select count(*) from listed inner join held on listed.id = held.id and listed.fingerprint = held.fingerprint
+"""
+NEW = """
+select listed.position from listed anti join held on listed.id = held.id
+order by listed.position
+"""
+DIFFERENT = """
+select listed.position from listed inner join held on listed.id = held.id
+where listed.fingerprint <> held.fingerprint
+order by listed.position
+"""
+GONE = """
+select held.id, held.environment_key from held anti join listed on held.id = listed.id
+"""
 
 
 @dataclass(frozen=True)
-class Changes(Generic[Key]):
-    """The keys of a table that a run adds, changes and removes."""
+class Changes:
+    """What a run adds, changes and removes in a table.
 
-    added: Sequence[Key]
-    changed: Sequence[Key]
-    removed: Sequence[Key]
+    `added` and `changed` are places in the listing, `removed` has the id and environment of each row that goes.
+    """
+
+    added: pa.ChunkedArray
+    changed: pa.ChunkedArray
+    removed: pa.Table
+
+    @property
+    def are_none(self) -> bool:
+        return not (len(self.added) or len(self.changed) or self.removed.num_rows)
 
 
-def compare(
-    known: Mapping[Key, str], seen: Mapping[Key, str], may_go: Callable[[Key], bool] = lambda _: False
-) -> Changes[Key]:
-    """The rows `seen` against those `known`, both fingerprints by key. Of the keys not seen, those that `may_go` go."""
-    added = [key for key in seen if key not in known]
-    changed = [key for key, mark in seen.items() if known.get(key, mark) != mark]
-    removed = [key for key in known if key not in seen and may_go(key)]
-    return Changes(added, changed, removed)
+def compare(database: Database, held: pa.Table, listed: pa.Table) -> Changes:
+    """The rows `listed` (position, id, fingerprint) against those `held` (id, fingerprint, environment_key).
+
+    An id stands once in each. What is held and not listed counts as removed; whether it may go is told elsewhere.
+    """
+    nowhere, nothing = listed["position"].slice(length=0), held.select(["id", "environment_key"]).slice(length=0)
+    if not held.num_rows:
+        return Changes(listed["position"], nowhere, nothing)
+    if listed.num_rows == held.num_rows == database.rows(SAME, held=held, listed=listed)[0][0]:
+        return Changes(nowhere, nowhere, nothing)
+    return Changes(
+        database.query(NEW, held=held, listed=listed)["position"],
+        database.query(DIFFERENT, held=held, listed=listed)["position"],
+        database.query(GONE, held=held, listed=listed),
+    )
+
+
+def count_by(environments: pa.ChunkedArray) -> Counter[str]:
+    """How often each environment stands there."""
+    return Counter({one["values"]: one["counts"] for one in environments.value_counts().to_pylist()})
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,16 @@ def refuse_unfit(pipeline: dlt.Pipeline) -> None:
         )
 
 
+def file_format(pipeline: dlt.Pipeline) -> Any:
+    """The format in which the destination takes Arrow tables best.
+
+    dlt prefers INSERT statements for DuckDB and PostgreSQL, which take several times as long as Parquet or COPY.
+    Not JSON lines: dlt lets DuckDB guess their types, and a text that looks like a time or a UUID is rewritten as one.
+    """
+    best = {"duckdb": "parquet", "postgres": "csv"}
+    return best.get(pipeline.destination.capabilities().sqlglot_dialect or "", "preferred")
+
+
 def refuse_unfit_tables(pipeline: dlt.Pipeline, tables: Iterable[TTableSchema]) -> None:
     """Raises ConfigurationError unless each of `tables` is merged by delete-insert: anything else keeps tombstones as
     rows, or rows that are gone. The format of a table (Delta, Iceberg) can be the reason, or what a caller asked for.

@@ -20,20 +20,19 @@ from zoneinfo import ZoneInfo
 
 import dlt
 from dlt.common.configuration import configspec, known_sections, resolve_configuration
-from dlt.common.configuration.container import Container
-from dlt.common.configuration.providers.toml import SettingsTomlProvider
 from dlt.common.configuration.specs import BaseConfiguration
-from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.schema.typing import TTableSchema
 from dlt.common.typing import SecretSentinel, TSecretStrValue
 from dlt.extract import DltResource, DltSource
-from dlt.extract.items_transform import FilterItem
 
 from ..api.client import BASE_URL, TalkoverClient
 from ..api.transport import Transport
+from ..dlt_internals import is_filtered, values_for_tables
 from ..errors import ConfigurationError
 from ..instants import read_instant
-from .run import Options, Run
+from .database import Database
+from .run import Run
+from .shared import Options
 from .tables import KEYS, LEDGER_RESOURCES, TableName, hints
 
 ENVIRONMENT_VARIABLE = "TALKOVER_TOKEN"
@@ -127,7 +126,8 @@ def talkover_source(
     def start_run() -> Iterator[Run]:
         source = dlt.current.source()
         tables = [table for table in KEYS if table in source.selected_resources]
-        yield Run(make_clients(), options, source.schema, {table: _schema_of(table, source) for table in tables})
+        schemas = {table: _schema_of(table, source) for table in tables}
+        yield Run(make_clients(), options, source.schema, schemas, database=Database())
 
     def resource(table: TableName) -> DltResource:
         def rows(run: Run) -> Iterator[Any]:
@@ -152,7 +152,7 @@ def _schema_of(table: TableName, source: DltSource) -> TTableSchema:
             f"{table}: no incremental cursor can stand on it, because updated_at does not move when a number renews or "
             "its agents change, so those rows would be stale for ever. Leave it out: each run sends only what differs"
         )
-    if any(isinstance(step, FilterItem) for step in resource._pipe.steps):
+    if is_filtered(resource):
         raise ConfigurationError(
             f"{table}: a filter on it would make every run send the filtered rows again. Leave it out, and filter by "
             "the arguments of talkover_source or by SQL"
@@ -287,15 +287,10 @@ def _aware(given: datetime | date | str | None) -> datetime | None:
 
 
 def _refuse_values_for_tables() -> None:
-    """dlt passes over them. The files are asked, since what is asked of `dlt.config` is in dlt's trace, tokens too."""
-    for file in Container()[PluggableRunContext].providers.providers:
-        if not isinstance(file, SettingsTomlProvider):
-            continue
-        for key, *sections in (("sources",), ("talkover", "sources")):
-            value, name = file.get_value(key, Any, "", *sections)
-            if not isinstance(value or {}, Mapping):
-                should = "should be a table: write [sources.talkover] above settings"
-                raise ConfigurationError(f"{name} in {file.name} is a value, but {should}")
+    for name, file in values_for_tables("sources", "talkover"):
+        raise ConfigurationError(
+            f"{name} in {file} is a value, but should be a table: write [sources.talkover] above settings"
+        )
 
 
 def _refuse_misfits(kind: type, what: str, **given: Any) -> None:

@@ -6,15 +6,13 @@ sent twice must not stand twice.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, Literal
 
 from dlt.common.data_types import TDataType
-from dlt.common.libs.pydantic import pydantic_to_table_schema_columns
 from dlt.common.schema.typing import TColumnSchema, TTableSchemaColumns
-from pydantic import BaseModel
 
-from ..api.models import COUNTDOWNS, MONEY_DIGITS, MONEY_PLACES, Agent, Environment, PhoneNumber, ReleaseRequest
+from ..api.fields import AGENT, AGENTS_MEANING, COUNTDOWNS, PHONE_NUMBER, RELEASE_REQUEST, Resource
+from ..api.money import MONEY_DIGITS, MONEY_PLACES
 
 TableName = Literal[
     "phone_numbers",
@@ -55,16 +53,16 @@ def hints(table: TableName) -> dict[str, Any]:
 def columns(table: TableName) -> TTableSchemaColumns:
     """Every column that is known before the first row, in order."""
     if table == "phone_numbers":
-        made = model_columns(PhoneNumber) | _origin_columns() | _tombstone_column()
+        made = resource_columns(PHONE_NUMBER) | _origin_columns() | _tombstone_column()
     elif table == "phone_number_agents":
         number = _column("phone_number_id", "text", "id of the number")
-        made = number | model_columns(Agent, prefix="agent_") | _origin_columns() | _tombstone_column()
+        made = number | resource_columns(AGENT, prefix="agent_") | _origin_columns() | _tombstone_column()
     elif table == "phone_number_changes":
-        made = _without(model_columns(PhoneNumber), COUNTDOWNS) | _origin_columns() | _change_columns("removed")
+        made = _without(resource_columns(PHONE_NUMBER), COUNTDOWNS) | _origin_columns() | _change_columns("removed")
     elif table == "release_requests":
-        made = model_columns(ReleaseRequest) | _origin_columns()
+        made = resource_columns(RELEASE_REQUEST) | _origin_columns()
     elif table == "release_request_changes":
-        made = model_columns(ReleaseRequest) | _origin_columns() | _change_columns()
+        made = resource_columns(RELEASE_REQUEST) | _origin_columns() | _change_columns()
     else:
         made = _ledger_columns()
     for key in KEYS[table]:
@@ -72,21 +70,16 @@ def columns(table: TableName) -> TTableSchemaColumns:
     return made
 
 
-def model_columns(model: type[BaseModel], prefix: str = "") -> TTableSchemaColumns:
-    """The columns of a model's rows; a nested object is flat, by dlt's convention of two underscores."""
+def resource_columns(resource: Resource, prefix: str = "") -> TTableSchemaColumns:
+    """The columns of a resource's rows."""
     made: TTableSchemaColumns = {}
-    for name, column in pydantic_to_table_schema_columns(model).items():
-        if name == "environment":
-            made |= model_columns(Environment, prefix="environment__")
-        else:
-            made |= _column(prefix + name, column["data_type"] or "text", model.model_fields[name].description or "")
+    for field in resource.fields:
+        made |= _column(prefix + field.name, field.kind.data_type, field.meaning)
+    for name, within in resource.objects.items():
+        made |= resource_columns(within, f"{prefix}{name}__")
+    for name in resource.lists:
+        made |= _column(prefix + name, "json", AGENTS_MEANING)
     return made
-
-
-@cache
-def column_names(model: type[BaseModel], prefix: str = "") -> tuple[str, ...]:
-    """The names of `model_columns`. Kept, since for each call dlt makes classes, which stay in memory."""
-    return tuple(model_columns(model, prefix))
 
 
 def _origin_columns() -> TTableSchemaColumns:

@@ -25,7 +25,7 @@ from dlt.destinations.sql_client import SqlClientBase
 from sqlglot import exp
 from sqlglot._version import __version__ as sqlglot_version
 
-from ..api.models import MONEY_PLACES
+from ..api.money import MONEY_PLACES
 from ..errors import ConfigurationError, LoadError
 from ..sync.tables import KEYS
 

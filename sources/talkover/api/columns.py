@@ -1,0 +1,147 @@
+"""The rows of a page as an Arrow table, column by column: whole where Arrow takes a column as it is, else by value.
+
+    [{"id": "a", "current_price": "1.00", "label": "x"}, …] → id text, current_price decimal, …, label__v_text text
+
+Null and absent are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import timezone, tzinfo
+from itertools import islice
+from operator import itemgetter
+from typing import Any
+
+import pyarrow as pa
+
+from .fields import Field, Resource
+from .reading import Json, Misfit, NameColumn, Objects, Reading, misfit, quote
+from .unknown import as_json, unknown_columns, unknown_values
+
+
+def read_table(
+    resource: Resource,
+    rows: Sequence[Json],
+    asked: str,
+    *,
+    time_zone: tzinfo = timezone.utc,
+    name_column: NameColumn = str,
+    taken: Collection[str] = (),
+) -> pa.Table:
+    """`rows` of the API as a table; an instant for a day is midnight in `time_zone`.
+
+    `name_column` gives the column of a field that no page documents. Raises InvalidRow that names `asked`, row, id,
+    field and value of the first misfit, and where two fields would share a column, or one fill one of `taken`.
+    """
+    page = Reading(asked, rows, time_zone, name_column, {*resource.columns, *taken})
+    objects = Objects(rows, lambda position: (position, ""))
+    columns = _known_columns(resource, objects, page)
+    unknown = unknown_values(resource, objects, page)
+    for name, within in resource.objects.items():
+        inner = _objects_within(name, rows, page)
+        columns |= {f"{name}__{column}": values for column, values in _known_columns(within, inner, page).items()}
+        unknown |= {f"{name}__{column}": values for column, values in unknown_values(within, inner, page).items()}
+    for name, within in resource.lists.items():
+        columns[name] = _lists_as_json(name, within, rows, page)
+    page.refuse_misfits()
+    return pa.table(columns | unknown_columns(unknown, page))
+
+
+# Fields of the reference pages.
+
+
+def _known_columns(resource: Resource, objects: Objects, page: Reading) -> dict[str, pa.Array]:
+    return {field.name: _column(field, objects, page) for field in resource.fields}
+
+
+def _column(field: Field, objects: Objects, page: Reading) -> pa.Array:
+    values = [row.get(field.name) for row in objects.rows]
+    if field.other_name is not None:
+        other = field.other_name
+        values = [row.get(other) if value is None else value for row, value in zip(objects.rows, values, strict=True)]
+    column = field.kind.column(values)
+    return pa.array(_one_by_one(field, values, objects, page), field.kind.arrow) if column is None else column
+
+
+def _one_by_one(field: Field, values: Sequence[Any], objects: Objects, page: Reading) -> list[Any]:
+    is_needed = type(None) not in field.kind.types
+    read: list[Any] = []
+    for index, value in enumerate(values):
+        try:
+            if is_needed and field.name not in objects.rows[index]:
+                page.misfits.append(misfit(objects, index, field.name, "is required", "missing"))
+            read.append(field.kind.read(value, page.time_zone) if is_needed or value is not None else None)
+        except ValueError as error:
+            if not is_needed or field.name in objects.rows[index]:
+                page.misfits.append(misfit(objects, index, field.name, str(error), quote(value)))
+            read.append(None)
+    return read
+
+
+# Objects and lists within a row.
+
+
+def _objects_within(name: str, rows: Sequence[Json], page: Reading) -> Objects:
+    """The objects in field `name`; PHP writes one without members as an empty list."""
+    values: list[Any] = [row.get(name) for row in rows]
+    if not {dict}.issuperset(map(type, values)):
+        for position, value in enumerate(values):
+            if value not in (None, [], "") and not isinstance(value, dict):
+                page.misfits.append(Misfit(position, name, "must be an object", quote(value)))
+        values = [value if isinstance(value, dict) else {} for value in values]
+    return Objects(values, lambda position: (position, f"{name}."))
+
+
+def _lists_as_json(name: str, resource: Resource, rows: Sequence[Json], page: Reading) -> pa.Array:
+    """The lists in field `name`, each as JSON that is the same for the same objects; null where none is told."""
+    lists = _lists(name, rows, page)
+    flat = [one for told in lists if told for one in told]
+
+    def place(index: int) -> tuple[int, str]:
+        places = [(position, inner) for position, told in enumerate(lists) for inner in range(len(told or ()))]
+        return places[index][0], f"{name}.{places[index][1]}."
+
+    objects = Objects(flat, place)
+    known, unknown = _known_columns(resource, objects, page), unknown_values(resource, objects, page)
+    page.refuse_misfits()
+    members = {field: values.to_pylist() for field, values in known.items()} | unknown
+    names = list(members)
+    read = iter(
+        [
+            {name: value for name, value in zip(names, values, strict=True) if value is not None}
+            for values in zip(*members.values(), strict=True)
+        ]
+    )
+    by_id = itemgetter("id")
+    return pa.array(
+        [
+            as_json(sorted(islice(read, len(told)), key=by_id)) if told else None if told is None else "[]"
+            for told in lists
+        ],
+        pa.string(),
+    )
+
+
+def _lists(name: str, rows: Sequence[Json], page: Reading) -> list[list[Json] | None]:
+    """PHP writes a filtered list as an object with numeric keys."""
+    values = [row.get(name) for row in rows]
+    if not {list, type(None)}.issuperset(map(type, values)):
+        values = [_list(name, position, value, page) for position, value in enumerate(values)]
+    if not {dict}.issuperset(type(one) for told in values if told for one in told):
+        for position, told in enumerate(values):
+            for index, one in enumerate(told or ()):
+                if not isinstance(one, dict):
+                    page.misfits.append(Misfit(position, f"{name}.{index}", "must be an object", quote(one)))
+        page.refuse_misfits()
+    return values
+
+
+def _list(name: str, position: int, value: Any, page: Reading) -> list[Json] | None:
+    if value is None or value == "":
+        return None
+    told = list(value.values()) if isinstance(value, dict) and all(map(str.isdecimal, value)) else value
+    if isinstance(told, list):
+        return told
+    page.misfits.append(Misfit(position, name, "must be a list", quote(value)))
+    return None

@@ -1,0 +1,84 @@
+"""One row an id, and its fingerprints: hashes that tell whether anything in it differs from an earlier listing.
+
+Their making must never change, or every number of every user would be logged as changed: the tests pin some, on the
+oldest and the newest DuckDB. A field that is null or absent leaves a fingerprint as it is, so a new field that no row
+fills changes none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..api.fields import COUNTDOWNS
+from .database import Database, identifier, literal
+
+NO_CHANGE = COUNTDOWNS | {"updated_at"}
+"""Fields that make no row in a change log by themselves: a touch is no change."""
+HEX_DIGITS = 16
+"""64 bits: a fingerprint is compared with the earlier one of the same row alone, so two rows never meet."""
+
+
+LATEST = """
+select position from rows
+qualify row_number() over (partition by id order by {updated_at} desc nulls last, position desc) = 1
+order by position
+"""
+MARKS = """
+select
+    position,
+    left(md5(steady || touches), {digits}) as fingerprint,
+    left(steady, {digits}) as change_fingerprint,
+    left(md5(agents), {digits}) as agents_fingerprint
+from (select position, md5({steady}) as steady, {touches} as touches, {agents} as agents from rows)
+"""
+
+
+def with_fingerprints(rows: pa.Table, database: Database) -> pa.Table:
+    """`rows`, of each id the one that was updated last (of equal ones the last listed), with three columns more.
+
+    `fingerprint` is of all columns, `change_fingerprint` of those that count as a change, `agents_fingerprint` of the
+    agents on a number; that one is null where there is none.
+    """
+    rows = _one_row_an_id(rows, database)
+    names = rows.column_names
+    query = MARKS.format(
+        steady=_text_of_all(rows.schema, [name for name in names if name not in NO_CHANGE]),
+        touches=_text_of_all(rows.schema, [name for name in names if name in NO_CHANGE]),
+        agents="case when agents <> '[]' then agents || ' ' || environment_key end"
+        if "agents" in names
+        else "cast(null as varchar)",
+        digits=HEX_DIGITS,
+    )
+    marks = database.query(query, rows=_with_position(rows)).sort_by("position")
+    for name in marks.column_names[1:]:
+        rows = rows.append_column(name, marks[name])
+    return rows
+
+
+def _one_row_an_id(rows: pa.Table, database: Database) -> pa.Table:
+    if pc.count_distinct(rows["id"]).as_py() == rows.num_rows:
+        return rows
+    updated_at = "updated_at" if "updated_at" in rows.column_names else "null"
+    kept = rows.select([name for name in ("id", "updated_at") if name in rows.column_names])
+    return rows.take(database.query(LATEST.format(updated_at=updated_at), rows=_with_position(kept))["position"])
+
+
+def _with_position(rows: pa.Table) -> pa.Table:
+    return rows.append_column("position", pa.array(range(rows.num_rows), pa.int64()))
+
+
+def _text_of_all(schema: pa.Schema, names: Collection[str]) -> str:
+    """SQL for the columns `names` as one text, in order, without those that are null: `;name=1.5;name:length:text`."""
+    return f"concat({', '.join(_text_of(schema.field(name)) for name in sorted(names))})" if names else "''"
+
+
+def _text_of(column: pa.Field) -> str:
+    """The same on every machine: an instant is microseconds, whatever the session's time zone."""
+    name = identifier(column.name)
+    if pa.types.is_string(column.type):
+        return f"{literal(f';{column.name}:')} || strlen({name}) || ':' || {name}"
+    value = f"epoch_us({name})" if pa.types.is_timestamp(column.type) else name
+    return f"{literal(f';{column.name}=')} || {value}"
