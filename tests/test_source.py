@@ -23,7 +23,7 @@ from talkover import (
 from talkover.load.failures import plain_errors
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sync.listed import ENDPOINTS
-from talkover.sync.source import configured_clients
+from talkover.sync.settings import configured_clients
 from talkover.views import view_names
 
 from .conftest import TODAY, Connect, Connector, Row, at

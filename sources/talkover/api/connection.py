@@ -103,19 +103,19 @@ def open_session(token: str, base_url: str, connections: int) -> requests.Sessio
     session.auth = _Bearer(token)
     session.headers.update({"Accept": "application/json", "User-Agent": "talkover-dlt"})
     session.mount(base_url, HTTPAdapter(pool_maxsize=connections))
-    if urlsplit(base_url).scheme == "http":
-        # A proxy from the environment would get the token in clear; plain http is for loopback alone.
-        session.trust_env = False
-    else:
-        session.verify = _authorities()
+    # A proxy from the environment would get the token in clear; plain http is for loopback alone.
+    session.trust_env = urlsplit(base_url).scheme != "http"
+    session.verify = trusted_authorities(base_url)
     return session
 
 
-def _authorities() -> str | bool:
+def trusted_authorities(base_url: str) -> str | bool:
     """The file of the authorities to trust; of the variables that name one, requests knows the first two.
 
     Raises ConfigurationError for a file that holds none.
     """
+    if urlsplit(base_url).scheme == "http":
+        return True
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         if path := os.environ.get(variable):
             try:

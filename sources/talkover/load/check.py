@@ -18,7 +18,7 @@ from ..api.page import Page
 from ..api.reading import Json
 from ..errors import LoadError, TalkoverError
 from ..sync.changes import guard_account, guard_removal
-from ..sync.source import configured_clients, configured_without
+from ..sync.settings import configured_clients, configured_without
 from .connection import connect
 from .failures import plain_errors
 from .pipeline import Place, open_pipeline

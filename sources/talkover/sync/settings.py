@@ -1,0 +1,182 @@
+"""What the source is told: by arguments, and by dlt's configuration where an argument is not given.
+
+All of it is checked before anything is asked of the API.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
+from typing import Annotated, Any, Optional
+from zoneinfo import ZoneInfo
+
+import dlt
+from dlt.common.configuration import configspec, known_sections, resolve_configuration
+from dlt.common.configuration.specs import BaseConfiguration
+from dlt.common.typing import SecretSentinel, TSecretStrValue
+
+from ..api.client import BASE_URL, TalkoverClient
+from ..api.connection import checked_base_url, checked_token, trusted_authorities
+from ..api.transport import Transport
+from ..dlt_internals import values_for_tables
+from ..errors import ConfigurationError
+from ..instants import read_instant
+from .tables import LEDGER_RESOURCES
+
+ENVIRONMENT_VARIABLE = "TALKOVER_TOKEN"
+"""Where the vendor's own documentation keeps the token."""
+
+
+@configspec
+class TalkoverConfiguration(BaseConfiguration):
+    """What dlt takes from `[sources.talkover]` or `SOURCES__TALKOVER__…` for arguments that are not given."""
+
+    api_token: Optional[TSecretStrValue] = None
+    # As a plain dict of secrets the tokens would stand in dlt's trace.
+    environments: Optional[Annotated[dict[str, str], SecretSentinel]] = None
+    base_url: str = BASE_URL
+    per_page: int = 100
+    max_concurrent_requests: int = 4
+    environment_key: str = "default"
+    time_zone: str = "UTC"
+    without: Optional[list[str]] = None
+
+
+def configured_clients() -> dict[str, TalkoverClient]:
+    """The clients that `talkover_source()` would use. Raises ConfigurationError."""
+    found = _configured()
+    tokens = tokens_of(found.api_token, found.environments, found.environment_key)
+    zone_of(found.time_zone)
+    return Api.of(tokens, found.base_url, found.per_page, found.max_concurrent_requests).clients()
+
+
+def configured_without() -> frozenset[str]:
+    """The resources that `talkover_source()` would not ask for. Raises ConfigurationError."""
+    return left_out_of(_configured().without)
+
+
+def _configured() -> TalkoverConfiguration:
+    return resolve_configuration(TalkoverConfiguration(), sections=(known_sections.SOURCES, "talkover"))
+
+
+def left_out_of(without: Collection[str] | None) -> frozenset[str]:
+    """The resources that are not to be asked. Raises ConfigurationError for another name, and for all of them."""
+    refuse_misfits(Collection, "a list of names", without=without)
+    left_out = frozenset([without] if isinstance(without, str) else without or ())
+    both = " and ".join(LEDGER_RESOURCES)
+    if strange := sorted(left_out.difference(LEDGER_RESOURCES)):
+        raise ConfigurationError(f"without names {strange[0]!r}: it may leave out {both.replace(' and ', ' or ')}")
+    if left_out.issuperset(LEDGER_RESOURCES):
+        raise ConfigurationError(f"without names {both}: nothing would be left to load")
+    return left_out
+
+
+def tokens_of(api_token: str | None, environments: Mapping[str, str] | None, environment_key: str) -> Mapping[str, str]:
+    """Environment to token. Raises ConfigurationError."""
+    _refuse_values_for_tables()
+    refuse_misfits(str, "text", api_token=api_token, environment_key=environment_key)
+    refuse_misfits(Mapping, "names and the token of each", environments=environments)
+    for key in (environment_key, *(environments or ())):
+        if not isinstance(key, str) or not key.strip():
+            raise ConfigurationError(f"{key!r} cannot be the name of an environment: give it a text")
+    if environments and api_token:
+        raise ConfigurationError(
+            "api_token and environments are both set: several environments need environments alone"
+        )
+    if not environments:
+        return {environment_key: api_token or os.environ.get(ENVIRONMENT_VARIABLE, "")}
+    if strange := [key for key, token in environments.items() if not isinstance(token, str)]:
+        raise ConfigurationError(f"environments: the token of {strange[0]!r} is no text")
+    names = {token: key for key, token in environments.items()}
+    if len(names) < len(environments):
+        raise ConfigurationError("two environments have the same token: their numbers would be counted twice")
+    return environments
+
+
+@dataclass(frozen=True)
+class Api:
+    """How the API is asked: environment to token, address, rows a page, pages side by side. All of it is checked."""
+
+    tokens: Mapping[str, str]
+    base_url: str
+    per_page: int
+    max_concurrent_requests: int
+
+    @classmethod
+    def of(cls, tokens: Mapping[str, str], base_url: str, per_page: int, max_concurrent_requests: int) -> Api:
+        """Asks nothing. Raises ConfigurationError for what cannot work."""
+        refuse_misfits(str, "text", base_url=base_url)
+        refuse_misfits(int, "a whole number", per_page=per_page, max_concurrent_requests=max_concurrent_requests)
+        if per_page < 1 or max_concurrent_requests < 1:
+            raise ConfigurationError("per_page and max_concurrent_requests must be at least 1")
+        base_url = checked_base_url(base_url)
+        checked = {key: checked_token(token, key) for key, token in tokens.items()}
+        trusted_authorities(base_url)
+        return cls(checked, base_url, per_page, max_concurrent_requests)
+
+    def clients(self) -> dict[str, TalkoverClient]:
+        """A client an environment, for one run, with dlt's own settings for requests (`RUNTIME__REQUEST_…`)."""
+        runtime = dlt.current.run_context().runtime_config
+        clients = {}
+        for key, token in self.tokens.items():
+            transport = Transport(
+                token,
+                self.base_url,
+                environment=key,
+                connections=self.max_concurrent_requests,
+                timeout=runtime.request_timeout,
+                max_attempts=runtime.request_max_attempts,
+                backoff=runtime.request_backoff_factor,
+                max_wait=runtime.request_max_retry_delay,
+            )
+            clients[key] = TalkoverClient(
+                transport,
+                per_page=self.per_page,
+                max_concurrent_requests=self.max_concurrent_requests,
+                reading_pause=runtime.request_backoff_factor,
+            )
+        return clients
+
+
+def zone_of(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError, TypeError):  # not found, no name of a file, a folder, no text
+        raise ConfigurationError(
+            f'time_zone {name!r} is not known: give a name such as "UTC" or "America/Sao_Paulo"'
+        ) from None
+
+
+def filters_of(**given: str | bool | None) -> dict[str, str]:
+    """The API's query parameters of the filters that are given. Raises ConfigurationError."""
+    for name, value in given.items():
+        kind, what = (bool, "True or False") if name.startswith("has_") else (str, "text")
+        refuse_misfits(kind, what, **{name: value})
+    return {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in given.items()
+        if value is not None
+    }
+
+
+def aware(given: datetime | date | str | None) -> datetime | None:
+    try:
+        return None if given is None else read_instant(given)
+    except ValueError as error:
+        raise ConfigurationError(f"observed_at: {error}") from None
+
+
+def _refuse_values_for_tables() -> None:
+    for name, file in values_for_tables("sources", "talkover"):
+        raise ConfigurationError(
+            f"{name} in {file} is a value, but should be a table: write [sources.talkover] above settings"
+        )
+
+
+def refuse_misfits(kind: type, what: str, **given: Any) -> None:
+    """Raises ConfigurationError for an argument of another type. It may be a secret, and is not quoted."""
+    for name, value in given.items():
+        if value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+            raise ConfigurationError(f"{name} must be {what}, but is of type {type(value).__name__}")
