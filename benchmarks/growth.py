@@ -23,7 +23,7 @@ import matplotlib as mpl
 from matplotlib import pyplot
 from measure import ROOT, Cost, api, machine, own_command, replace_part, run, table
 from server import NUMBERS_A_REQUEST
-from tools import TOOLS, page_size, versions
+from tools import DUCKDB, TOOLS, page_size, versions
 
 sys.path.insert(0, str(ROOT))
 from tests.postgres import postgres
@@ -65,7 +65,7 @@ def main() -> None:
 
 def grow(numbers: int, settings: Mapping[str, str], repeats: int) -> Growth:
     """Both runs at one size, in fresh folders each time."""
-    tool, programs, per_page = TOOLS["talkover"], Path(sys.executable).parent, page_size(numbers)
+    tool, programs, per_page = TOOLS[DUCKDB]["talkover"], Path(sys.executable).parent, page_size(numbers)
     firsts: list[Cost] = []
     sames: list[Cost] = []
     file_bytes = 0
@@ -93,7 +93,7 @@ def middle(runs: Sequence[Cost]) -> Cost:
 def page(grown: Sequence[Growth], destination: str) -> str:
     """The Markdown of a whole run."""
     now = datetime.now(timezone.utc)
-    installed = versions(TOOLS["talkover"], Path(sys.executable).parent)
+    installed = versions(TOOLS[DUCKDB]["talkover"], Path(sys.executable).parent)
     made = f"Made on {now:%Y-%m-%d} by `{own_command()}` on {machine()}; {installed}, into {destination}."
     return "\n\n".join([made, growth_table(grown), "### What the plan allows", plan_table(grown)])
 
