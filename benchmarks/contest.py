@@ -19,14 +19,13 @@ from typing import Any
 import psycopg2
 from measure import ROOT, Api, CommandFailed, Cost, api, run
 from server import NEW_AGENT, NUMBERS, REQUESTS, Listings
-from tools import DUCKDB, POSTGRES, TOOLS, Tool, page_size
+from tools import DATABASE, DUCKDB, POSTGRES, TOOLS, Tool, page_size
 
 sys.path.insert(0, str(ROOT))
 from tests.postgres import postgres
 
 PHASES = FIRST, SAME, CHANGED, NEXT_DAY = ("first load", "no change", "ten changes", "next day")
 LATENCY_MS = {10_000: 50}
-DATABASE = "DESTINATION__POSTGRES__CREDENTIALS"
 SELECT = {
     DUCKDB: """
 import duckdb, json, sys

@@ -24,6 +24,9 @@ LARGE = 50_000
 
 SINGER_TARGET = {"path": "loaded.duckdb", "default_target_schema": "plain", "add_metadata_columns": True}
 
+DATABASE = "DESTINATION__POSTGRES__CREDENTIALS"
+"""The setting with the URL of the database, for dlt and for the floor."""
+
 NO_GZIP = {"DATA_WRITER__DISABLE_COMPRESSION": "true", "NORMALIZE__DATA_WRITER__DISABLE_COMPRESSION": "true"}
 """What dlt writes on its way is packed unless it is told so; talkover tells it too."""
 
