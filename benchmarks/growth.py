@@ -1,9 +1,10 @@
 """How the cost of a load grows with the account: time and peak memory of a first load and of a run without changes.
 
-    python benchmarks/growth.py --sizes 200,2000,20000 --markdown docs/performance.md --plot docs/growth.svg
+    python benchmarks/growth.py --sizes 200,2000,50000 --markdown docs/performance.md --plot docs/growth.svg
     python benchmarks/growth.py --sizes 200000 --destination postgres
 
-Every run is a cold process. PostgreSQL is the one of the tests, in processes whose memory does not count.
+Every run is a cold process, in the environment that compare.py takes. PostgreSQL is the one of the tests, in processes
+whose memory does not count.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import math
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -21,9 +22,9 @@ from statistics import median
 
 import matplotlib as mpl
 from matplotlib import pyplot
-from measure import ROOT, Cost, api, machine, own_command, replace_part, run, table
+from measure import AIMS, ROOT, Cost, aim, api, machine, own_command, replace_part, run, table
 from server import NUMBERS_A_REQUEST
-from tools import TOOLS, page_size, versions
+from tools import DATABASE, DUCKDB, POSTGRES, TOOLS, Tool, page_size, programs_of, versions
 
 sys.path.insert(0, str(ROOT))
 from tests.postgres import postgres
@@ -31,7 +32,8 @@ from tests.postgres import postgres
 PLANS = {"Standard": 100, "Professional": 1000}
 """Requests a minute, by the vendor's documentation."""
 ROWS_A_PAGE = 100
-ACCOUNTS = (200, 2_000, 20_000, 200_000, 1_000_000)
+MIDDLE, LARGEST = 50_000, 1_000_000
+ACCOUNTS = (200, 2_000, MIDDLE, 200_000, LARGEST)
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,16 @@ class Growth:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default=",".join(map(str, ACCOUNTS)), help="(default: %(default)s)")
-    parser.add_argument("--repeat", type=int, default=1, help="(default: %(default)s)")
+    parser.add_argument("--repeat", type=int, default=3, help="the medians are of so many runs (default: %(default)s)")
     parser.add_argument("--destination", choices=("duckdb", "postgres"), default="duckdb")
     parser.add_argument("--markdown", type=Path, metavar="PAGE", help="replaces its part of that page")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draws it too, as SVG")
     options = parser.parse_args()
+    tool = TOOLS[POSTGRES if options.destination == "postgres" else DUCKDB]["talkover"]
     with postgres() if options.destination == "postgres" else nullcontext() as url:
-        settings = {"DESTINATION_TYPE": "postgres", "DESTINATION__POSTGRES__CREDENTIALS": url} if url else {}
-        grown = [grow(int(size), settings, options.repeat) for size in options.sizes.split(",")]
-    made = page(grown, options.destination)
+        settings = {DATABASE: url} if url else {}
+        grown = [grow(tool, int(size), settings, options.repeat) for size in options.sizes.split(",")]
+    made = page(grown, versions(tool, programs_of(tool)), options)
     print(made)
     if options.markdown:
         replace_part(options.markdown, "benchmarks/growth.py", made)
@@ -63,9 +66,9 @@ def main() -> None:
         draw(grown, options.plot)
 
 
-def grow(numbers: int, settings: Mapping[str, str], repeats: int) -> Growth:
+def grow(tool: Tool, numbers: int, settings: Mapping[str, str], repeats: int) -> Growth:
     """Both runs at one size, in fresh folders each time."""
-    tool, programs, per_page = TOOLS["talkover"], Path(sys.executable).parent, page_size(numbers)
+    programs, per_page = programs_of(tool), page_size(numbers)
     firsts: list[Cost] = []
     sames: list[Cost] = []
     file_bytes = 0
@@ -90,12 +93,22 @@ def middle(runs: Sequence[Cost]) -> Cost:
     )
 
 
-def page(grown: Sequence[Growth], destination: str) -> str:
+def page(grown: Sequence[Growth], installed: str, options: argparse.Namespace) -> str:
     """The Markdown of a whole run."""
     now = datetime.now(timezone.utc)
-    installed = versions(TOOLS["talkover"], Path(sys.executable).parent)
-    made = f"Made on {now:%Y-%m-%d} by `{own_command()}` on {machine()}; {installed}, into {destination}."
-    return "\n\n".join([made, growth_table(grown), "### What the plan allows", plan_table(grown)])
+    made = f"Made on {now:%Y-%m-%d} by `{own_command()}` on {machine()}; {installed}, into {options.destination}."
+    how = f"Times are medians of {options.repeat}, peaks the highest."
+    plans = ["### What the plan allows", plan_table(grown)]
+    return "\n\n".join([made, how, table(AIMS, list(aims(grown))), growth_table(grown), *plans])
+
+
+def aims(grown: Sequence[Growth]) -> Iterator[Sequence[str]]:
+    """What a run without changes is to cost in the largest account."""
+    same = {growth.numbers: growth.same for growth in grown}
+    nothing = Cost(math.nan, math.nan, math.nan)
+    largest, middle = same.get(LARGEST, nothing), same.get(MIDDLE, nothing)
+    yield aim(f"{LARGEST:,} numbers, no change: × {MIDDLE:,} numbers", largest.seconds / middle.seconds, 20)
+    yield aim(f"{LARGEST:,} numbers, no change: peak GiB", largest.peak_mib / 1024, 1.2)
 
 
 def growth_table(grown: Sequence[Growth]) -> str:

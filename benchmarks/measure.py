@@ -1,4 +1,4 @@
-"""What compare.py and growth.py share: the API in a process of its own, a command and what it cost, a part of a page.
+"""What the benchmarks share: the API in a process of its own, a command and what it cost, a part of a page.
 
 python benchmarks/measure.py COMMAND…    runs it, and prints what it cost as JSON
 """
@@ -6,6 +6,7 @@ python benchmarks/measure.py COMMAND…    runs it, and prints what it cost as J
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import re
@@ -51,6 +52,9 @@ class Api:
 
     def change(self) -> None:
         self._ask(Request(f"http://127.0.0.1:{self.port}/change", method="POST"))
+
+    def next_day(self) -> None:
+        self._ask(Request(f"http://127.0.0.1:{self.port}/next-day", method="POST"))
 
     def asked(self) -> tuple[int, float]:
         """Requests since this was asked last, and the seconds from the first to the last answer of each listing."""
@@ -126,6 +130,20 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table, the first column left and the others right."""
     lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
+def figure(value: float, places: int = 2) -> str:
+    return "–" if math.isnan(value) else f"{value:,.{places}f}"
+
+
+AIMS = ("aim", "measured", "at most", "")
+"""The head of a table of aims."""
+
+
+def aim(what: str, measured: float, limit: float) -> tuple[str, str, str, str]:
+    """A row of it; not a number stands for what was not measured."""
+    verdict = "not run" if math.isnan(measured) else "met" if measured <= limit else "**not met**"
+    return what, figure(measured), figure(limit), verdict
 
 
 def replace_part(page: Path, script: str, made: str) -> None:

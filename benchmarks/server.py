@@ -3,8 +3,9 @@
     python benchmarks/server.py --numbers 10000 --per-page 100 --latency 50
 
 GET /api/v1/phone-numbers and /api/v1/phone-numbers/release-requests (page, per_page; any token) as the API's OpenAPI
-file has them. POST /change changes ten numbers and a request; GET /requests tells what was asked since it was called
-last. Rows are a thousand of the sandbox's, repeated under ids and numbers of their own.
+file has them. POST /change changes ten numbers and a request, POST /next-day also the countdown of every number; GET
+/requests tells what was asked since it was called last. Rows are a thousand of the sandbox's, repeated under ids and
+numbers of their own.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Listings:
         self._requests = list(account.requests.values())
         self.sizes = {NUMBERS: numbers, REQUESTS: numbers // NUMBERS_A_REQUEST}
         self.changes = 0
+        self.days = 0
 
     def row(self, endpoint: str, position: int) -> Json:
         return self._number(position) if endpoint == NUMBERS else self._request(position)
@@ -62,6 +64,11 @@ class Listings:
         self.changes += 1
         return [*((NUMBERS, position) for position in self.changed_numbers()), (REQUESTS, 0)]
 
+    def next_day(self) -> None:
+        """A day less until every renewal, and a `change`."""
+        self.days += 1
+        self.change()
+
     def changed_numbers(self) -> range:
         """Positions all over the list, so that they lie on several pages."""
         return range(0, self.sizes[NUMBERS], max(self.sizes[NUMBERS] // CHANGED_NUMBERS, 1))[:CHANGED_NUMBERS]
@@ -70,6 +77,8 @@ class Listings:
         number = dict(self._numbers[position % len(self._numbers)])
         number["id"] = scattered_id(position)
         number["number"] = f"{number['number'][:-7]}{position:07}"
+        number["days_until_monthly_renewal"] -= self.days
+        number["is_due_for_monthly_renewal"] = number["days_until_monthly_renewal"] <= 0
         if self.changes and position in self.changed_numbers():
             number["current_price"] = number["monthly_renewal_cost"] = 50 + self.changes / 4
             number["updated_at"] = f"2026-06-01T00:{self.changes:02}:00Z"
@@ -125,6 +134,15 @@ class Pages:
                 self._kept_bytes -= len(self._kept.pop(key))
                 self.get(*key)
 
+    def next_day(self) -> None:
+        """Makes every page anew, also before the next client."""
+        self.listings.next_day()
+        kept = list(self._kept)
+        self._kept.clear()
+        self._kept_bytes = 0
+        for key in kept:
+            self.get(*key)
+
     def _make(self, endpoint: str, page: int, per_page: int) -> bytes:
         size = self.listings.sizes[endpoint]
         positions = range((page - 1) * per_page, min(page * per_page, size))
@@ -160,6 +178,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, pages: Pages, counter: Counter, latency: float) -> None:
         self._pages, self._counter, self._latency = pages, counter, latency
+        self._changes = {"/change": pages.change, "/next-day": pages.next_day}
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -176,8 +195,8 @@ class Connection(asyncio.Protocol):
     def _answer(self, method: str, target: str, *, is_last: bool) -> None:
         url = urlsplit(target)
         endpoint = url.path.removeprefix(PREFIX).strip("/")
-        if (method, url.path) == ("POST", "/change"):
-            self._pages.change()
+        if method == "POST" and (change := self._changes.get(url.path)):
+            change()
             self._send(answer_of({"changes": self._pages.listings.changes}), is_last)
         elif (method, url.path) == ("GET", "/requests"):
             self._send(answer_of(self._counter.take()), is_last)

@@ -1,4 +1,4 @@
-"""What is compared: how each tool is run, in which environment, and where it leaves the rows."""
+"""What is compared: how each tool is run, in which environment, and how what it loaded is found."""
 
 from __future__ import annotations
 
@@ -24,25 +24,34 @@ LARGE = 50_000
 
 SINGER_TARGET = {"path": "loaded.duckdb", "default_target_schema": "plain", "add_metadata_columns": True}
 
+DATABASE = "DESTINATION__POSTGRES__CREDENTIALS"
+"""The setting with the URL of the database, for dlt and for the floor."""
+
+NO_GZIP = {"DATA_WRITER__DISABLE_COMPRESSION": "true", "NORMALIZE__DATA_WRITER__DISABLE_COMPRESSION": "true"}
+"""What dlt writes on its way is packed unless it is told so; talkover tells it too."""
+
 Command = Callable[[Path, str, int, Path], Sequence[str]]
 """Makes a command line of the folder of programs, the base URL, the page size and the folder to work in."""
 
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool. It leaves its rows in `schema` of loaded.duckdb.
+    """A tool. It leaves its rows in `schema`, of loaded.duckdb or of a database in PostgreSQL.
 
-    `stamp` is a column that is new in every row that a run writes; `with_agent` is the SQL for the ids of numbers that
-    an agent is on; `told` are the packages whose versions a reader wants to know.
+    `environment` names what holds its `packages`; `stamp` is a column that is new in every row that a run writes;
+    `agents` is the SQL for the ids of numbers that an agent is on; `told` are the packages whose versions a reader
+    wants to know; `tables` are those whose written rows are counted.
     """
 
+    environment: str
     packages: tuple[str, ...]
     command: Command
     schema: str
     stamp: str
-    with_agent: str
+    agents: str
     told: tuple[str, ...]
     settings: Mapping[str, str] = field(default_factory=dict)
+    tables: tuple[str, ...] = ("phone_numbers", "release_requests")
 
 
 def script(name: str, *arguments: str) -> Command:
@@ -52,48 +61,71 @@ def script(name: str, *arguments: str) -> Command:
     return command
 
 
-def talkover() -> Tool:
+def talkover(environment: str, package: str, told: str, settings: Mapping[str, str]) -> Tool:
     def command(programs: Path, base_url: str, per_page: int, _folder: Path) -> Sequence[str]:
-        settings = [f"SOURCES__TALKOVER__BASE_URL={base_url}", f"SOURCES__TALKOVER__PER_PAGE={per_page}"]
-        return ["env", *settings, str(programs / "talkover"), "load", "--json"]
+        asked = [f"SOURCES__TALKOVER__BASE_URL={base_url}", f"SOURCES__TALKOVER__PER_PAGE={per_page}"]
+        return ["env", *asked, str(programs / "talkover"), "load", "--json"]
 
+    concurrency = {"SOURCES__TALKOVER__MAX_CONCURRENT_REQUESTS": str(CONCURRENCY)}
     return Tool(
-        packages=("--editable", "."),
+        environment=environment,
+        packages=("--editable", package),
         command=command,
         schema="talkover",
         stamp="_dlt_load_id",
-        with_agent="select phone_number_id from talkover.phone_number_agents where agent_id = ?",
-        told=("talkover", "dlt", "duckdb"),
-        settings={
-            "TALKOVER_TOKEN": "talq_benchmark",
-            "DESTINATION__DUCKDB__CREDENTIALS": "loaded.duckdb",
-            "SOURCES__TALKOVER__MAX_CONCURRENT_REQUESTS": str(CONCURRENCY),
-        },
+        agents="select phone_number_id from talkover.phone_number_agents where agent_id = ?",
+        told=("talkover", "dlt", told),
+        settings={"TALKOVER_TOKEN": "talq_benchmark", **concurrency, **settings},
+        tables=("phone_numbers", "release_requests", "phone_number_changes", "release_request_changes"),
     )
 
 
 def floor(*arguments: str) -> Tool:
     return Tool(
+        environment="floor",
         packages=("requests", "orjson", "duckdb"),
         command=script("floor.py", *arguments),
         schema="main",
         stamp="loaded_at",
-        with_agent="select id from phone_numbers where contains(agents::text, ?)",
+        agents="select id from phone_numbers where position(? in agents::text) > 0",
         told=("requests", "orjson", "duckdb"),
     )
 
 
-def plain_dlt(*arguments: str) -> Tool:
+def floor_postgres() -> Tool:
     return Tool(
+        environment="floor-postgres",
+        packages=("requests", "orjson", "psycopg2-binary"),
+        command=script("floor_postgres.py"),
+        schema="public",
+        stamp="loaded_at",
+        agents="select id from phone_numbers where position(? in agents::text) > 0",
+        told=("requests", "orjson", "psycopg2-binary"),
+    )
+
+
+def plain_dlt(*arguments: str, **settings: str) -> Tool:
+    return Tool(
+        environment="dlt",
         packages=("dlt[duckdb,parquet]",),
         command=script("dlt_rest_api.py", *arguments),
         schema="plain",
         stamp="_dlt_load_id",
-        with_agent=(
+        agents=(
             "select id from plain.phone_numbers where _dlt_id in "
             "(select _dlt_parent_id from plain.phone_numbers__agents where id = ?)"
         ),
         told=("dlt", "duckdb"),
+        settings=settings,
+    )
+
+
+def dlt_postgres(*arguments: str, **settings: str) -> Tool:
+    return replace(
+        plain_dlt("--destination", "postgres", *arguments, **settings),
+        environment="dlt-postgres",
+        packages=("dlt[postgres,parquet]", "adbc-driver-postgresql"),  # which it loads Parquet with
+        told=("dlt", "psycopg2-binary", "adbc-driver-postgresql"),
     )
 
 
@@ -105,12 +137,13 @@ def singer() -> Tool:
         return ["bash", "-o", "pipefail", "-c", f"{tap} | {programs / 'target-duckdb'} --config target.json"]
 
     return Tool(
+        environment="singer",
         # With duckdb 1.2 and later target-duckdb 0.8 loses the first row of every batch: it takes it for a header.
         packages=("singer-sdk", "target-duckdb", "duckdb<1.2"),
         command=command,
         schema="plain",
         stamp="_sdc_batched_at",
-        with_agent="select id from plain.phone_numbers where contains(agents::text, ?)",
+        agents="select id from plain.phone_numbers where position(? in agents::text) > 0",
         told=("singer-sdk", "target-duckdb", "duckdb"),
     )
 
@@ -141,6 +174,7 @@ def meltano() -> Tool:
     pair = singer()
     return replace(
         pair,
+        environment="meltano",
         packages=("meltano", *pair.packages),
         command=command,
         told=("meltano", *pair.told),
@@ -150,31 +184,43 @@ def meltano() -> Tool:
 
 def pyairbyte() -> Tool:
     return Tool(
+        environment="pyairbyte",
         packages=("airbyte",),
         command=script("pyairbyte.py"),
         schema="plain",
         stamp="_airbyte_extracted_at",
-        with_agent="select id from plain.phone_numbers where contains(agents::text, ?)",
+        agents="select id from plain.phone_numbers where position(? in agents::text) > 0",
         told=("airbyte", "airbyte-cdk", "duckdb"),
         settings={"AIRBYTE_OFFLINE_MODE": "1"},  # no registry of connectors is needed: the manifest is ours
     )
 
 
+DUCKDB, POSTGRES = "DuckDB", "PostgreSQL"
 TOOLS = {
-    "talkover": talkover(),
-    "floor": floor(),
-    "floor-threads": floor("--threads", str(CONCURRENCY)),
-    "dlt": plain_dlt(),
-    "dlt-cursor": plain_dlt("--cursor"),
-    "dlt-jsonl": plain_dlt("--format", "jsonl"),
-    "dlt-parquet": plain_dlt("--format", "parquet"),
-    "dlt-parquet-cursor": plain_dlt("--format", "parquet", "--cursor"),
-    "singer": singer(),
-    "meltano": meltano(),
-    "pyairbyte": pyairbyte(),
+    DUCKDB: {
+        "talkover": talkover("talkover", ".", "duckdb", {"DESTINATION__DUCKDB__CREDENTIALS": "loaded.duckdb"}),
+        "floor": floor(),
+        "floor-threads": floor("--threads", str(CONCURRENCY)),
+        "dlt": plain_dlt(),
+        "dlt-cursor": plain_dlt("--cursor"),
+        "dlt-jsonl": plain_dlt("--format", "jsonl"),
+        "dlt-parquet": plain_dlt("--format", "parquet"),
+        "dlt-parquet-nogzip": plain_dlt("--format", "parquet", **NO_GZIP),
+        "dlt-parquet-nogzip-cursor": plain_dlt("--format", "parquet", "--cursor", **NO_GZIP),
+        "singer": singer(),
+        "meltano": meltano(),
+        "pyairbyte": pyairbyte(),
+    },
+    POSTGRES: {
+        "talkover": talkover("talkover-postgres", ".[postgres]", "psycopg2-binary", {"DESTINATION_TYPE": "postgres"}),
+        "floor": floor_postgres(),
+        "dlt": dlt_postgres(),
+        "dlt-csv-nogzip": dlt_postgres("--format", "csv", **NO_GZIP),
+        "dlt-parquet-nogzip": dlt_postgres("--format", "parquet", **NO_GZIP),
+    },
 }
-DLT_WITHOUT_CURSOR = ("dlt", "dlt-jsonl", "dlt-parquet")
-DLT_WITH_CURSOR = ("dlt-cursor", "dlt-parquet-cursor")
+DLT_WITHOUT_CURSOR = ("dlt", "dlt-jsonl", "dlt-csv-nogzip", "dlt-parquet", "dlt-parquet-nogzip")
+DLT_WITH_CURSOR = ("dlt-cursor", "dlt-parquet-nogzip-cursor")
 
 
 def page_size(numbers: int) -> int:
@@ -182,9 +228,9 @@ def page_size(numbers: int) -> int:
 
 
 def programs_of(tool: Tool) -> Path:
-    """The programs of its environment, which is made on first use; tools of the same packages share one."""
-    first = next(name for name, other in TOOLS.items() if other.packages == tool.packages)
-    return environment(f"bench-{first}", "--compile-bytecode", *tool.packages)  # or the first run of all would do it
+    """The programs of its environment, which is made on first use."""
+    # compiled, or the first run of all would do it
+    return environment(f"bench-{tool.environment}", "--compile-bytecode", *tool.packages)
 
 
 def versions(tool: Tool, programs: Path) -> str:

@@ -1,9 +1,9 @@
 """Plain dlt: its rest_api source, merged on `id`, as its tutorial has it.
 
-    python dlt_rest_api.py BASE_URL PER_PAGE [--format parquet] [--cursor]
+    python dlt_rest_api.py BASE_URL PER_PAGE [--destination postgres] [--format parquet] [--cursor]
 
-`--cursor` lets through only numbers whose `updated_at` is not older than the newest one seen. A removed number stays
-with and without it.
+Into loaded.duckdb, or into the PostgreSQL that dlt is configured to use. `--cursor` lets through only numbers whose
+`updated_at` is not older than the newest one seen. A removed number stays with and without it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("base_url")
     parser.add_argument("per_page", type=int)
-    parser.add_argument("--format", choices=("insert_values", "parquet", "jsonl"), help="dlt's own choice unless given")
+    parser.add_argument(
+        "--destination", choices=("duckdb", "postgres"), default="duckdb", help="(default: %(default)s)"
+    )
+    parser.add_argument("--format", choices=("parquet", "jsonl", "csv"), help="dlt's own choice unless given")
     parser.add_argument("--cursor", action="store_true", help="numbers by updated_at")
     options = parser.parse_args()
     numbers: dict[str, Any] = {"path": "phone-numbers", "data_selector": "data"}
@@ -46,7 +49,8 @@ def main() -> None:
             ],
         }
     )
-    pipeline = dlt.pipeline("bench", destination=dlt.destinations.duckdb("loaded.duckdb"), dataset_name="plain")
+    into = "postgres" if options.destination == "postgres" else dlt.destinations.duckdb("loaded.duckdb")
+    pipeline = dlt.pipeline("bench", destination=into, dataset_name="plain")
     pipeline.run(source, loader_file_format=options.format)
 
 

@@ -1,0 +1,108 @@
+"""What reading costs: the views of cost and the report, on a large account with years of history, in DuckDB.
+
+    python benchmarks/reading.py --numbers 200000 --weeks 156 --markdown docs/performance.md
+
+A view is asked by a process of its own, from the opening of the file to the last row as Arrow; the report is the
+command as a whole, and its peak that of the largest of its processes. Environments are made as for compare.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from measure import AIMS, Cost, aim, figure, machine, own_command, replace_part, run, table
+from tools import DUCKDB, RUNNERS, TOOLS, programs_of, versions
+
+TABLES = ("phone_numbers", "phone_number_changes", "release_requests", "release_request_changes", "load_runs")
+QUERIES = [
+    f"select {what} from talkover.{view}" for view in ("monthly_cost", "cost_changes") for what in ("*", "count(*)")
+]
+ASK = """
+import duckdb, json, pyarrow, sys, time
+started = time.monotonic()
+with duckdb.connect("loaded.duckdb", read_only=True) as connection:
+    answer = connection.sql(sys.argv[1]).to_arrow_table()
+seconds = time.monotonic() - started
+print(json.dumps({"seconds": seconds, "rows": answer.num_rows, "value": answer[0][0].as_py()}, default=str))
+"""
+TOOL = replace(TOOLS[DUCKDB]["talkover"], environment="notebooks", packages=("--editable", ".[notebooks]"))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How long a query took, how many rows it has, and the first value of the first one."""
+
+    seconds: float
+    rows: int
+    value: Any
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--numbers", type=int, default=200_000, help="(default: %(default)s)")
+    parser.add_argument("--weeks", type=int, default=156, help="a load a week (default: %(default)s)")
+    parser.add_argument("--repeat", type=int, default=3, help="the medians are of so many runs (default: %(default)s)")
+    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="replaces its part of that page")
+    options = parser.parse_args()
+    programs = programs_of(TOOL)
+    with tempfile.TemporaryDirectory(prefix="talkover-reading-") as place:
+        folder = Path(place)
+        print(f"playing {options.weeks} weeks", file=sys.stderr)
+        play = [str(programs / "python"), str(RUNNERS / "history.py"), str(options.numbers), str(options.weeks)]
+        run(play, folder, TOOL.settings)
+        held = {name: ask(programs, folder, f"select count(*) from talkover.{name}").value for name in TABLES}
+        print("asking the views, then the report", file=sys.stderr)
+        answers = {query: [ask(programs, folder, query) for _ in range(options.repeat)] for query in QUERIES}
+        report = [str(programs / "talkover"), "report"]
+        reports = [run(report, folder, TOOL.settings) for _ in range(options.repeat)]
+        html_mib = (folder / "report.html").stat().st_size / 2**20
+    now = datetime.now(timezone.utc)
+    parts = [
+        f"Made on {now:%Y-%m-%d} by `{own_command()}` on {machine()}; {versions(TOOL, programs)}.",
+        f"Times are medians of {options.repeat}, peaks the highest.",
+        f"The file holds {', '.join(f'{rows:,} {name}' for name, rows in held.items())}.",
+        table(AIMS, list(aims(answers, reports))),
+        table(["query", "s", "rows"], [[f"`{query}`", *of_answers(got)] for query, got in answers.items()]),
+        table(
+            ["command", "s", "CPU s", "peak MiB", "HTML, MiB"], [["`talkover report`", *of_costs(reports, html_mib)]]
+        ),
+    ]
+    made = "\n\n".join(parts)
+    print(made)
+    if options.markdown:
+        replace_part(options.markdown, "benchmarks/reading.py", made)
+
+
+def ask(programs: Path, folder: Path, query: str) -> Answer:
+    done = subprocess.run([programs / "python", "-c", ASK, query], cwd=folder, stdout=subprocess.PIPE, check=True)
+    return Answer(**json.loads(done.stdout))
+
+
+def aims(answers: Mapping[str, Sequence[Answer]], reports: Sequence[Cost]) -> Iterator[Sequence[str]]:
+    for query, got in answers.items():
+        yield aim(f"`{query}`, s", median(answer.seconds for answer in got), 2)
+    yield aim("`talkover report`, s", median(cost.seconds for cost in reports), 15)
+    yield aim("`talkover report`, peak MiB", max(cost.peak_mib for cost in reports), 700)
+
+
+def of_answers(got: Sequence[Answer]) -> tuple[str, str]:
+    return figure(median(answer.seconds for answer in got)), f"{got[0].rows:,}"
+
+
+def of_costs(reports: Sequence[Cost], html_mib: float) -> tuple[str, ...]:
+    seconds, cpu = (median(getattr(cost, name) for cost in reports) for name in ("seconds", "cpu_seconds"))
+    return figure(seconds), figure(cpu), figure(max(cost.peak_mib for cost in reports), 0), figure(html_mib, 1)
+
+
+if __name__ == "__main__":
+    main()
