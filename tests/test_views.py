@@ -769,6 +769,18 @@ def test_a_view_that_is_gone_or_changed_is_made_again(loaded: Connector) -> None
     assert loaded.rows("current_numbers") == before
 
 
+def test_views_are_not_made_again_where_nothing_about_them_changed(account: Account, connector: Connector) -> None:
+    """A view of somebody else under the name of one of ours tells: it stays until views are asked for."""
+    connector.load()
+    connector.execute("drop view {data_health}")
+    connector.execute("create view {data_health} as select 1 as mine")
+    account.buy()
+    connector.load()
+    assert connector.rows("data_health") == [{"mine": 1}]
+    assert main(["views", "--destination", connector.destination]) == 0
+    assert connector.rows("data_health")[0].keys() != {"mine"}
+
+
 @pytest.mark.slow
 def test_views_are_made_without_loading(connect: Connect, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     connector = connect(sandbox)

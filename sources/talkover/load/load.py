@@ -79,11 +79,15 @@ def load_account(
             notes = _finish_pending(pipeline)
             load_id = _run(pipeline, source)
             with connect(place) as client:
-                made = views.create_views(client, Path(pipeline.working_dir)) if create_views else Views()
+                made = _create_views(client, pipeline) if create_views else Views()
                 summary = read_summary(client, place, load_id, notes + made.notes, time.monotonic() - started)
     if made.failed:
         raise ViewError(made.failed, summary)
     return summary
+
+
+def _create_views(client: Any, pipeline: dlt.Pipeline) -> Views:
+    return views.create_views(client, Path(pipeline.working_dir), again=False)
 
 
 def create_views_alone(destination: Any = None, dataset: str | None = None, pipeline_name: str = PIPELINE) -> Views:

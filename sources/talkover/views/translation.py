@@ -1,0 +1,117 @@
+"""The views' SQL: one file each in DuckDB's dialect, and its translation for other destinations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache
+from graphlib import TopologicalSorter
+from importlib.resources import files
+from typing import cast
+
+import sqlglot
+from sqlglot import exp
+
+from ..api.money import MONEY_PLACES
+from ..errors import ConfigurationError
+from ..sync.tables import KEYS
+
+
+@cache
+def view_names() -> tuple[str, ...]:
+    """Every view, each behind those that it reads."""
+    stems = {file.name.removesuffix(".sql") for file in files(__package__).iterdir() if file.name.endswith(".sql")}
+    reads = {name: sorted(read_by(name) & stems) for name in sorted(stems)}
+    return tuple(TopologicalSorter(reads).static_order())
+
+
+def read_by(name: str) -> set[str]:
+    """Tables and views that view `name` reads, and its own steps."""
+    return {table.name for table in _parsed(name).find_all(exp.Table)}
+
+
+def view_sql(
+    name: str, dialect: str, qualify: Callable[[str], exp.Table] = exp.to_table, now: datetime | None = None
+) -> str:
+    """The statement that creates view `name`, in a dialect of sqlglot. `qualify` tells where tables and views are.
+
+    The view goes by its database's clock, or takes `now` (in UTC) for the time. Raises ConfigurationError for a dialect
+    that sqlglot does not know.
+    """
+    query = _parsed(name).copy()
+    for table in list(query.find_all(exp.Table)):
+        if table.name in KEYS or table.name in view_names():
+            table.replace(exp.alias_(qualify(table.name), table.alias or table.name, table=True))
+    if now is not None:
+        query = query.transform(_utc_now_is, sqlglot.parse_one(f"cast('{now:%Y-%m-%d %H:%M:%S}' as timestamp)"))
+    if dialect not in ("duckdb", "postgres"):
+        query = query.transform(_date_function)
+    if dialect in DIFFERENCES:
+        query = DIFFERENCES[dialect](query)
+    statement = exp.Create(this=qualify(name), kind="VIEW", replace=True, expression=query)
+    try:
+        return statement.sql(dialect=dialect, pretty=True)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def _utc_now_is(node: exp.Expression, now: exp.Expression) -> exp.Expression:
+    """`current_timestamp at time zone 'UTC'` as the instant `now`."""
+    return now.copy() if isinstance(node, exp.AtTimeZone) and isinstance(node.this, exp.CurrentTimestamp) else node
+
+
+def _date_function(node: exp.Expression) -> exp.Expression:
+    """`day + n * interval 1 month`, which few understand, as the function that each dialect has for it."""
+    by = node.expression if isinstance(node, exp.Add) else None
+    if isinstance(by, exp.Mul) and isinstance(by.expression, exp.Interval):
+        return exp.DateAdd(this=node.this, expression=by.this, unit=by.expression.unit)
+    return node
+
+
+def _for_mysql(query: exp.Expression) -> exp.Expression:
+    """MySQL and MariaDB have no instants with a zone: dlt stores them in UTC."""
+
+    def without_zone(node: exp.Expression) -> exp.Expression:
+        if not isinstance(node, exp.AtTimeZone):
+            return node
+        return exp.Anonymous(this="UTC_TIMESTAMP") if isinstance(node.this, exp.CurrentTimestamp) else node.this
+
+    return query.transform(without_zone)
+
+
+def _for_clickhouse(query: exp.Expression) -> exp.Expression:
+    """Standard names, nulls and money: ClickHouse calls a joined column `table.column`, fills gaps with 0, '' and 1970,
+    and writes 1.4400 as 1.44.
+    """
+    for select in query.find_all(exp.Select):
+        columns = [
+            exp.alias_(column, column.name) if isinstance(column, exp.Column) and not column.is_star else column
+            for column in select.expressions
+        ]
+        select.set("expressions", columns)
+    for function in query.find_all(exp.Lag, exp.Lead):
+        function.set("this", exp.func("toNullable", function.this))
+    for money in [node for node in query.find_all(exp.Cast) if _is_money_as_text(node)]:
+        money.replace(exp.func("toDecimalString", money.this, exp.Literal.number(MONEY_PLACES)))
+    last = query.expression if isinstance(query, exp.Union) else query
+    settings = ("join_use_nulls", "prefer_column_name_to_alias")
+    last.set("settings", [exp.EQ(this=exp.to_identifier(name), expression=exp.Literal.number(1)) for name in settings])
+    return query
+
+
+def _is_money_as_text(node: exp.Cast) -> bool:
+    column = node.find(exp.Column)
+    return node.is_type(*exp.DataType.TEXT_TYPES) and column is not None and column.name.endswith("_cost")
+
+
+DIFFERENCES: dict[str, Callable[[exp.Expression], exp.Expression]] = {
+    "mysql": _for_mysql,
+    "clickhouse": _for_clickhouse,
+}
+"""What sqlglot cannot know of a dialect."""
+
+
+@cache
+def _parsed(name: str) -> exp.Expression:
+    text = files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+    return cast(exp.Expression, sqlglot.parse_one(text, read="duckdb"))
