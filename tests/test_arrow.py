@@ -1,4 +1,4 @@
-"""What dlt is handed: Arrow tables on every destination, in the format that it loads best."""
+"""What dlt is handed: Arrow tables, in the format that the destination loads best."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .conftest import Connector
 from .environments import ROOT
 
 FORMATS = {"duckdb": "parquet", "postgres": "csv", "ducklake": "parquet"}
-"""Elsewhere it is the one that dlt prefers."""
+"""Elsewhere dlt makes objects of Arrow tables, in which JSON would be a text."""
 ROW_BY_ROW = "typed-jsonl"
 
 
@@ -42,9 +42,9 @@ def test_no_row_is_taken_one_by_one_and_each_destination_gets_its_best_format(
     trace = loaded.pipeline().last_trace
     extracted, normalized = kinds(trace.last_extract_info), kinds(trace.last_normalize_info)
     sent = {"phone_numbers", "phone_number_agents", "phone_number_changes", "release_requests"}
-    assert {table: extracted[table] for table in sent} == {key: {"parquet"} for key in sent}
     assert extracted["load_runs"] == {ROW_BY_ROW}
     if loaded.destination in FORMATS:
+        assert {table: extracted[table] for table in sent} == {key: {"parquet"} for key in sent}
         assert {table: normalized[table] for table in sent} == {key: {FORMATS[loaded.destination]} for key in sent}
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from ..errors import UnexpectedPayload
 from .reading import Json
-from .transport import server_message
+from .refusals import server_message
 
 MAX_PAGES = 100_000
 MAX_DIGITS = 20

@@ -41,14 +41,15 @@ def refuse_unfit(pipeline: dlt.Pipeline) -> None:
         )
 
 
-def file_format(pipeline: dlt.Pipeline) -> Any:
-    """The format in which the destination takes Arrow tables best.
+def arrow_format(pipeline: dlt.Pipeline) -> Any:
+    """The format in which the destination takes Arrow tables best; None where it takes none.
 
     dlt prefers INSERT statements for DuckDB and PostgreSQL, which take several times as long as Parquet or COPY.
     Not JSON lines: dlt lets DuckDB guess their types, and a text that looks like a time or a UUID is rewritten as one.
+    For all others dlt makes objects of Arrow tables, in which JSON is a text: MariaDB holds a JSON string then.
     """
     best = {"duckdb": "parquet", "postgres": "csv"}
-    return best.get(pipeline.destination.capabilities().sqlglot_dialect or "", "preferred")
+    return best.get(pipeline.destination.capabilities().sqlglot_dialect or "")
 
 
 def refuse_unfit_tables(pipeline: dlt.Pipeline, tables: Iterable[TTableSchema]) -> None:

@@ -22,7 +22,7 @@ from ..api.unknown import as_json
 from ..dlt_internals import adds_row_ids
 from ..views import drop_views
 from .changes import Filled
-from .destinations import file_format
+from .destinations import arrow_format
 from .tables import KEYS, TableName
 
 FETCH_ROWS = 10_000
@@ -59,7 +59,7 @@ class Held:
         emptied = [*state.get("dropped_tables", ()), *state.get("truncated_tables", ())]
         self._emptied = {table["name"] for table in emptied}
         self._client = _client(schema)
-        self.file_format = file_format(dlt.current.pipeline())
+        self.arrow_format = arrow_format(dlt.current.pipeline())
         self.adds_row_ids = adds_row_ids()
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -160,25 +160,34 @@ def _for_dlt(rows: pa.Table, table: TableName, shared: Shared) -> Any:
     A field that no page documents goes into the column of its name; where that is of another type in the table, or
     other rows hold another type, into a variant of it, named as dlt names those.
     """
-    schema = shared.schema
-    known = _known_columns(table, schema)
+    held, schema = shared.held, shared.schema
     documented = columns(table) | ROW_COLUMNS
-    rows = _with(rows, "_dlt_load_id", shared.held.load_id)
-    if not shared.held.adds_row_ids:
-        rows = rows.append_column("_dlt_id", pa.array(row_ids(rows.num_rows), pa.string()))
-    unknown = _columns_of_unknown(rows, known, schema)
-    kept = [name for name in documented if name in rows.column_names]
+    unknown = _columns_of_unknown(rows, _known_columns(table, schema), schema)
     new: TTableSchemaColumns = {
         name: {"name": name, "data_type": data_type, "nullable": True} for name, (data_type, _) in unknown.items()
     }
-    made = {name: documented[name] for name in kept} | new
+    hints = dlt.mark.make_hints(columns=documented | new, file_format=held.arrow_format)
+    if held.arrow_format is not None:
+        rows = _with(rows, "_dlt_load_id", held.load_id)
+        if not held.adds_row_ids:
+            rows = rows.append_column("_dlt_id", pa.array(row_ids(rows.num_rows), pa.string()))
+    kept = [name for name in documented if name in rows.column_names]
     sources = {name: name for name in kept} | {name: source for name, (_, source) in unknown.items()}
+    made = {name: (documented | new)[name] for name in sources}
     typed = pa.schema(
         [pa.field(name, ARROW[column["data_type"]], column.get("nullable", True)) for name, column in made.items()]
     )
     item = pa.Table.from_arrays([rows[sources[name]].cast(typed.field(name).type) for name in made], schema=typed)
-    hints = dlt.mark.make_hints(columns=documented | new, file_format=shared.held.file_format)
-    return dlt.mark.with_hints(item, hints)
+    lists = [name for name, column in made.items() if column["data_type"] == "json"]
+    return dlt.mark.with_hints(item if held.arrow_format else _objects(item, lists), hints)
+
+
+def _objects(rows: pa.Table, lists: Collection[str]) -> list[dict[str, Any]]:
+    """Column to value, without nulls; JSON as lists and objects."""
+    return [
+        {name: orjson.loads(value) if name in lists else value for name, value in row.items() if value is not None}
+        for row in rows.to_pylist()
+    ]
 
 
 def _columns_of_unknown(rows: pa.Table, known: TTableSchemaColumns, schema: Schema) -> dict[str, tuple[DataType, str]]:
@@ -202,15 +211,10 @@ def _columns_of_unknown(rows: pa.Table, known: TTableSchemaColumns, schema: Sche
 
 
 def _as_rows(rows: pa.Table, table: TableName) -> list[dict[str, Any]]:
-    """`rows` for who iterates the source without a pipeline: column to value, without nulls."""
+    """`rows` for who iterates the source without a pipeline: under the names of their fields."""
     documented = columns(table)
-    lists = {name for name, column in documented.items() if column["data_type"] == "json"}
-    lists |= {name for name in rows.column_names if name.endswith(f"{MARK}json")}
-    return [
-        {
-            base_of(name) or name: orjson.loads(value) if name in lists else value
-            for name, value in row.items()
-            if value is not None and (name in documented or MARK in name)
-        }
-        for row in rows.to_pylist()
+    kept = [name for name in rows.column_names if name in documented or MARK in name]
+    lists = [
+        name for name in kept if name.endswith(f"{MARK}json") or documented.get(name, {}).get("data_type") == "json"
     ]
+    return [{base_of(name) or name: value for name, value in row.items()} for row in _objects(rows.select(kept), lists)]
