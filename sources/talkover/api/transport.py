@@ -31,7 +31,6 @@ from .connection import (
 )
 from .rate_limit import CANCELLED, Allowance, Pace, asked_wait, server_time
 from .refusals import advice_on, describe_page, is_passing, one_line, read_answer, what_it_says
-from .refusals import server_message as server_message  # noqa: PLC0414  page.py takes it from here
 
 QUOTED_LENGTH = 300
 """Characters of a server's message that an error quotes."""

@@ -56,7 +56,10 @@ def columns(table: TableName) -> TTableSchemaColumns:
         made = resource_columns(PHONE_NUMBER) | _origin_columns() | _tombstone_column()
     elif table == "phone_number_agents":
         number = _column("phone_number_id", "text", "id of the number")
-        made = number | resource_columns(AGENT, prefix="agent_") | _origin_columns() | _tombstone_column()
+        of_all = _column(
+            "row_fingerprint", "text", "hash of all agents on the number, for comparing with the next listing"
+        )
+        made = number | resource_columns(AGENT, prefix="agent_") | _origin_columns() | of_all | _tombstone_column()
     elif table == "phone_number_changes":
         made = _without(resource_columns(PHONE_NUMBER), COUNTDOWNS) | _origin_columns() | _change_columns("removed")
     elif table == "release_requests":
