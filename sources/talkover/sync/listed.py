@@ -81,29 +81,37 @@ def list_all(endpoint: Endpoint, shared: Shared, held: pa.Table | None, filled: 
     Raises IncompleteListing unless that was to be accepted, SuspiciousRemoval where a field is lost, and what a client
     raises.
     """
-    options = shared.options
-    filters = options.filters if endpoint.path == PHONE_NUMBERS else {}
     listings = {}
-    show_page = _progress(shared)
-    for key, client in shared.clients.items():
-        client.on_page = show_page
-        read = _reader(endpoint, client.transport.where(endpoint.path), options.time_zone, shared.schema.naming)
-        known = None if held is None or filters else held["id"].filter(pc.equal(held["environment_key"], key))
-        listing = client.fetch(endpoint.path, read, filters=filters, known=known)
-        client.transport.refuse_a_wrong_clock()
-        if listing.problem is not None and not options.accept_incomplete:
-            raise IncompleteListing(
-                f"{client.transport.where(endpoint.path)}: {listing.problem}, in each of {READINGS} readings. "
-                "--accept-incomplete (accept_incomplete=True) loads what came and removes nothing"
-            )
-        if listing.complete and key in filled and not options.allow_lost_fields:
-            told = [name for name in listing.rows.column_names if listing.rows[name].null_count < listing.rows.num_rows]
-            guard_fields(client.transport.where(endpoint.path), listing.distinct, told, filled[key])
-        listings[key] = listing
-    rows = pa.concat_tables([_with_environment(listings[key].rows, key) for key in listings], promote_options="default")
-    for listing in listings.values():
-        listing.rows = listing.rows.slice(length=0)
+    for key in shared.clients:
+        known = None if held is None else held["id"].filter(pc.equal(held["environment_key"], key))
+        listings[key] = _list(endpoint, shared, key, known)
+        if listings[key].complete and key in filled and not shared.options.allow_lost_fields:
+            _guard_fields(endpoint, shared, key, listings[key], filled[key])
+    by_environment = [_with_environment(listing.rows, key) for key, listing in listings.items()]
+    rows = pa.concat_tables(by_environment, promote_options="default")
     return Listed(with_fingerprints(rows, shared.database), listings)
+
+
+def _list(endpoint: Endpoint, shared: Shared, key: str, known: pa.ChunkedArray | None) -> Listing:
+    client, options = shared.clients[key], shared.options
+    filters = options.filters if endpoint.path == PHONE_NUMBERS else {}
+    asked = client.transport.where(endpoint.path)
+    client.on_page = _progress(shared)
+    read = _reader(endpoint, asked, options.time_zone, shared.schema.naming)
+    listing = client.fetch(endpoint.path, read, filters=filters, known=None if filters else known)
+    client.transport.refuse_a_wrong_clock()
+    if listing.problem is not None and not options.accept_incomplete:
+        raise IncompleteListing(
+            f"{asked}: {listing.problem}, in each of {READINGS} readings. --accept-incomplete (accept_incomplete=True) "
+            "loads what came and removes nothing"
+        )
+    return listing
+
+
+def _guard_fields(endpoint: Endpoint, shared: Shared, key: str, listing: Listing, filled: Filled) -> None:
+    rows = listing.rows
+    told = [name for name in rows.column_names if rows[name].null_count < rows.num_rows]
+    guard_fields(shared.clients[key].transport.where(endpoint.path), listing.distinct, told, filled)
 
 
 def _reader(

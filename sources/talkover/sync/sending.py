@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import dlt
@@ -59,7 +60,7 @@ def rows_for(table: TableName, compared: Compared, shared: Shared) -> Iterator[A
 
 def _current_rows(listed: Listed, changes: Changes) -> Iterator[pa.Table]:
     """The rows that are new or differ, and a tombstone for each that is gone."""
-    for rows in (*_taken(listed, changes.added), *_taken(listed, changes.changed)):
+    for rows in chain(_taken(listed, changes.added), _taken(listed, changes.changed)):
         yield rows.append_column("row_fingerprint", rows["fingerprint"])
     yield _with(changes.removed.select(["id"]), REMOVED, True)
 
