@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -113,6 +114,15 @@ def measured(command: Sequence[str]) -> Cost:
         sys.exit(child.returncode if child.returncode > 0 else 1)
     kibibytes = used.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
     return Cost(round(seconds, 3), round(used.ru_utime + used.ru_stime, 3), round(kibibytes / 1024, 1))
+
+
+def middle(runs: Sequence[Cost]) -> Cost:
+    """The medians of their times and the highest of their peaks; not a number where there was no run."""
+    return Cost(
+        median([cost.seconds for cost in runs] or [math.nan]),
+        median([cost.cpu_seconds for cost in runs] or [math.nan]),
+        max((cost.peak_mib for cost in runs), default=math.nan),
+    )
 
 
 def machine() -> str:
