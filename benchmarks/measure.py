@@ -10,6 +10,7 @@ import math
 import os
 import platform
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -167,7 +168,7 @@ def replace_part(page: Path, script: str, made: str) -> None:
 
 def own_command() -> str:
     """How this very program was called, for a page."""
-    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
 
 if __name__ == "__main__":
