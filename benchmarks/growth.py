@@ -18,11 +18,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from statistics import median
 
 import matplotlib as mpl
 from matplotlib import pyplot
-from measure import AIMS, ROOT, Cost, aim, api, machine, own_command, replace_part, run, table
+from measure import AIMS, ROOT, Cost, aim, api, machine, middle, own_command, replace_part, run, table
 from server import NUMBERS_A_REQUEST
 from tools import DATABASE, DUCKDB, POSTGRES, TOOLS, Tool, page_size, programs_of, versions
 
@@ -83,14 +82,6 @@ def grow(tool: Tool, numbers: int, settings: Mapping[str, str], repeats: int) ->
                     runs.append(run(command, folder, of_run))
                 file_bytes = sum(file.stat().st_size for file in folder.glob("loaded.duckdb*"))
     return Growth(numbers, middle(firsts), middle(sames), file_bytes)
-
-
-def middle(runs: Sequence[Cost]) -> Cost:
-    return Cost(
-        median(cost.seconds for cost in runs),
-        median(cost.cpu_seconds for cost in runs),
-        max(cost.peak_mib for cost in runs),
-    )
 
 
 def page(grown: Sequence[Growth], installed: str, options: argparse.Namespace) -> str:

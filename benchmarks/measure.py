@@ -10,6 +10,7 @@ import math
 import os
 import platform
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -115,6 +117,15 @@ def measured(command: Sequence[str]) -> Cost:
     return Cost(round(seconds, 3), round(used.ru_utime + used.ru_stime, 3), round(kibibytes / 1024, 1))
 
 
+def middle(runs: Sequence[Cost]) -> Cost:
+    """The medians of their times and the highest of their peaks; not a number where there was no run."""
+    return Cost(
+        median([cost.seconds for cost in runs] or [math.nan]),
+        median([cost.cpu_seconds for cost in runs] or [math.nan]),
+        max((cost.peak_mib for cost in runs), default=math.nan),
+    )
+
+
 def machine() -> str:
     """Processor, cores, memory and Python."""
     model = platform.processor() or platform.machine()
@@ -157,7 +168,7 @@ def replace_part(page: Path, script: str, made: str) -> None:
 
 def own_command() -> str:
     """How this very program was called, for a page."""
-    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

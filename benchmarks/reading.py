@@ -20,10 +20,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from measure import AIMS, Cost, aim, figure, machine, own_command, replace_part, run, table
+from measure import AIMS, CommandFailed, Cost, aim, figure, machine, middle, own_command, replace_part, run, table
 from tools import DUCKDB, RUNNERS, TOOLS, programs_of, versions
 
-TABLES = ("phone_numbers", "phone_number_changes", "release_requests", "release_request_changes", "load_runs")
+HELD = ("phone_numbers", "phone_number_changes", "release_requests", "load_runs", "cost_changes", "monthly_cost")
 QUERIES = [
     f"select {what} from talkover.{view}" for view in ("monthly_cost", "cost_changes") for what in ("*", "count(*)")
 ]
@@ -33,17 +33,16 @@ started = time.monotonic()
 with duckdb.connect("loaded.duckdb", read_only=True) as connection:
     answer = connection.sql(sys.argv[1]).to_arrow_table()
 seconds = time.monotonic() - started
-print(json.dumps({"seconds": seconds, "rows": answer.num_rows, "value": answer[0][0].as_py()}, default=str))
+print(json.dumps({"seconds": seconds, "value": answer[0][0].as_py()}, default=str))
 """
 TOOL = replace(TOOLS[DUCKDB]["talkover"], environment="notebooks", packages=("--editable", ".[notebooks]"))
 
 
 @dataclass(frozen=True)
 class Answer:
-    """How long a query took, how many rows it has, and the first value of the first one."""
+    """How long a query took, and the first value of its first row."""
 
     seconds: float
-    rows: int
     value: Any
 
 
@@ -60,22 +59,18 @@ def main() -> None:
         print(f"playing {options.weeks} weeks", file=sys.stderr)
         play = [str(programs / "python"), str(RUNNERS / "history.py"), str(options.numbers), str(options.weeks)]
         run(play, folder, TOOL.settings)
-        held = {name: ask(programs, folder, f"select count(*) from talkover.{name}").value for name in TABLES}
+        held = {name: ask(programs, folder, f"select count(*) from talkover.{name}").value for name in HELD}
         print("asking the views, then the report", file=sys.stderr)
-        answers = {query: [ask(programs, folder, query) for _ in range(options.repeat)] for query in QUERIES}
-        report = [str(programs / "talkover"), "report"]
-        reports = [run(report, folder, TOOL.settings) for _ in range(options.repeat)]
-        html_mib = (folder / "report.html").stat().st_size / 2**20
+        times = {q: median(ask(programs, folder, q).seconds for _ in range(options.repeat)) for q in QUERIES}
+        report, failure = reports(programs, folder, options.repeat)
     now = datetime.now(timezone.utc)
     parts = [
         f"Made on {now:%Y-%m-%d} by `{own_command()}` on {machine()}; {versions(TOOL, programs)}.",
         f"Times are medians of {options.repeat}, peaks the highest.",
-        f"The file holds {', '.join(f'{rows:,} {name}' for name, rows in held.items())}.",
-        table(AIMS, list(aims(answers, reports))),
-        table(["query", "s", "rows"], [[f"`{query}`", *of_answers(got)] for query, got in answers.items()]),
-        table(
-            ["command", "s", "CPU s", "peak MiB", "HTML, MiB"], [["`talkover report`", *of_costs(reports, html_mib)]]
-        ),
+        f"Rows: {', '.join(f'{name} {rows:,}' for name, rows in held.items())}.",
+        table(AIMS, list(aims(times, report))),
+        f"The report takes {figure(report.cpu_seconds)} s of CPU.",
+        *([f"It failed: {failure}."] if failure else []),
     ]
     made = "\n\n".join(parts)
     print(made)
@@ -88,20 +83,22 @@ def ask(programs: Path, folder: Path, query: str) -> Answer:
     return Answer(**json.loads(done.stdout))
 
 
-def aims(answers: Mapping[str, Sequence[Answer]], reports: Sequence[Cost]) -> Iterator[Sequence[str]]:
-    for query, got in answers.items():
-        yield aim(f"`{query}`, s", median(answer.seconds for answer in got), 2)
-    yield aim("`talkover report`, s", median(cost.seconds for cost in reports), 15)
-    yield aim("`talkover report`, peak MiB", max(cost.peak_mib for cost in reports), 700)
+def reports(programs: Path, folder: Path, repeats: int) -> tuple[Cost, str]:
+    """What `talkover report` cost, and why it failed if it did; then it is run no more."""
+    costs: list[Cost] = []
+    try:
+        for _ in range(repeats):
+            costs.append(run([str(programs / "talkover"), "report"], folder, TOOL.settings))
+    except CommandFailed as error:
+        return middle(costs), str(error)
+    return middle(costs), ""
 
 
-def of_answers(got: Sequence[Answer]) -> tuple[str, str]:
-    return figure(median(answer.seconds for answer in got)), f"{got[0].rows:,}"
-
-
-def of_costs(reports: Sequence[Cost], html_mib: float) -> tuple[str, ...]:
-    seconds, cpu = (median(getattr(cost, name) for cost in reports) for name in ("seconds", "cpu_seconds"))
-    return figure(seconds), figure(cpu), figure(max(cost.peak_mib for cost in reports), 0), figure(html_mib, 1)
+def aims(times: Mapping[str, float], report: Cost) -> Iterator[Sequence[str]]:
+    for query, seconds in times.items():
+        yield aim(f"`{query}`, s", seconds, 2)
+    yield aim("`talkover report`, s", report.seconds, 15)
+    yield aim("`talkover report`, peak MiB", report.peak_mib, 700)
 
 
 if __name__ == "__main__":
