@@ -61,9 +61,10 @@ newest: .venv-newest/installed  ## every quick test with the newest of everythin
 	.venv-newest/bin/ruff check .
 	.venv-newest/bin/pytest -n $(WORKERS) $(QUICK)
 
-bench: .venv/installed  ## measure against what else one would run, and how cost grows (two hours; docs/performance.md)
+bench: .venv/installed  ## measure against what else one would run, and how cost grows (three hours; docs/performance.md)
 	$(BIN)/python benchmarks/compare.py --markdown docs/performance.md
 	$(BIN)/python benchmarks/growth.py --markdown docs/performance.md --plot docs/growth.svg
+	$(BIN)/python benchmarks/reading.py --markdown docs/performance.md
 
 audit: .venv/installed  ## known vulnerabilities of what is installed; asks osv.dev, so no part of the tests
 	$(BIN)/uv pip freeze --exclude-editable --python .venv > .venv/frozen.txt
