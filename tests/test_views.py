@@ -33,6 +33,8 @@ from .warehouses import new_database
 GRAIN = {
     "calendar_months": ("month",),
     "capability_mix": ("environment_key", "currency", "capability_set"),
+    "capability_mix_by_country": ("environment_key", "currency", "country_code", "capability_set"),
+    "capability_mix_by_month": ("month", "environment_key", "capability_set"),
     "capability_share": ("environment_key", "currency", "capability"),
     "cost_by_group": ("environment_key", "currency", "country_code", "type", "current_status"),
     "cost_changes": ("phone_number_id", "changed_at", "kind"),
@@ -45,6 +47,7 @@ GRAIN = {
     "release_request_flow": ("id",),
     "release_request_history": ("id", "valid_from"),
     "renewal_calendar": ("phone_number_id", "bucket", "renews_on"),
+    "renewals_by_day": ("renews_on", "bucket", "environment_key", "currency"),
 }
 
 
@@ -175,7 +178,8 @@ def test_every_sum_equals_the_same_sum_of_the_tables(year: Connector) -> None:
     numbers, requests = year.rows("phone_numbers"), year.rows("release_requests")
     assert count(year.rows("current_numbers")) == count(numbers)
     assert money(year.rows("current_numbers")) == money(numbers)
-    for view, cost in (("cost_by_group", "monthly_cost"), ("capability_mix", "cost")):
+    costs = {"cost_by_group": "monthly_cost", "capability_mix": "cost", "capability_mix_by_country": "monthly_cost"}
+    for view, cost in costs.items():
         assert count(year.rows(view), "numbers") == count(numbers), view
         assert money(year.rows(view), cost) == money(numbers), view
     for capability in ("fax", "mms", "sms", "voice", "whatsapp"):
@@ -323,6 +327,44 @@ def test_the_capability_mix_adds_up_to_all_of_it(year: Connector) -> None:
     assert all(share == pytest.approx(1) for group, share in costs.items() if group[1] is not None)
 
 
+def test_the_mix_of_a_month_is_what_was_held_at_its_end(connect: Connect) -> None:
+    account = Account(size=0, founded=TODAY)
+    account.numbers = {id: number(id, has_sms=True, has_voice=False) for id in "abcd"}
+    with Sandbox(account) as sandbox:
+        connector = connect(sandbox)
+        connector.load(observed_at=at("2026-01-05T00:00:00"))
+        account.numbers["a"]["has_voice"] = True
+        connector.load(observed_at=at("2026-01-31T23:59:59"))
+        account.numbers["b"]["has_voice"] = True
+        connector.load(observed_at=at("2026-02-01T00:00:00"))
+        del account.numbers["c"]
+        account.numbers["b"] |= {"has_voice": False, "has_sms": None}
+        connector.load(observed_at=at("2026-02-20T00:00:00"))
+    set_today(connector, date(2026, 3, 15))
+    rows = connector.rows("capability_mix_by_month")
+    assert {(row["month"].month, row["capability_set"]): row["numbers"] for row in rows} == {
+        (1, "none"): 0,
+        (1, "sms"): 3,
+        (1, "sms+voice"): 1,
+        (2, "none"): 1,
+        (2, "sms"): 1,
+        (2, "sms+voice"): 1,
+        (3, "none"): 1,
+        (3, "sms"): 1,
+        (3, "sms+voice"): 1,
+    }
+    shares = {row["capability_set"]: float(row["share_of_numbers"]) for row in rows if row["month"].month == 1}
+    assert shares == {"none": 0, "sms": 0.75, "sms+voice": 0.25}
+
+
+def test_the_mix_of_the_current_month_is_that_of_the_numbers_held_now(year: Connector) -> None:
+    rows = year.rows("capability_mix_by_month")
+    now = [row for row in rows if row["month"] == max(row["month"] for row in rows)]
+    held = Counter(row["capability_set"] for row in year.rows("current_numbers"))
+    assert +Counter({row["capability_set"]: row["numbers"] for row in now}) == held
+    assert min(row["numbers"] for row in rows) >= 0
+
+
 def test_new_fields_of_the_api_cannot_shadow_a_column_of_a_view(connect: Connect) -> None:
     """The views' own names, sent by the API: each once changed a sum, or made a view fail."""
     strange: Row = dict.fromkeys(
@@ -444,6 +486,43 @@ def test_overdue_stands_apart_and_an_end_is_no_cash(connect: Connect) -> None:
     }
     assert {row["cash"] for row in rows if row["bucket"] in ("ends", "no date")} == {None}
     assert sum(row["cash"] or 0 for row in rows) == 2 * (13 + 12)
+
+
+def test_a_day_of_renewals_is_the_sum_of_its_numbers(connect: Connect) -> None:
+    connector = load_numbers(
+        connect,
+        number("a", renewal_date="2026-03-20"),
+        number("b", renewal_date="2026-03-20", monthly_renewal_cost="0.1001"),
+        number("of another day", renewal_date="2026-03-21", monthly_renewal_cost="40"),
+        number("in euros", renewal_date="2026-03-20", currency="EUR", monthly_renewal_cost="7"),
+        number("overdue", renewal_date="2026-03-10", monthly_renewal_cost="5"),
+        number("ends", renewal_date="2026-03-20", auto_renewal=False),
+        number("no cost", renewal_date="2026-03-20", monthly_renewal_cost=None),
+        number("no date"),
+    )
+    set_today(connector, date(2026, 3, 15))
+    rows = connector.rows("renewals_by_day")
+    until = date(2026, 4, 9)
+    by_day = {(row["renews_on"], row["bucket"], row["currency"]): (row["numbers"], row["cash"]) for row in rows}
+    assert {day: sums for day, sums in by_day.items() if day[0] is None or day[0] < until} == {
+        (date(2026, 3, 10), "overdue", "USD"): (1, Decimal(5)),
+        (date(2026, 3, 20), "renews", "USD"): (3, Decimal("2.1001")),
+        (date(2026, 3, 20), "renews", "EUR"): (1, Decimal(7)),
+        (date(2026, 3, 20), "ends", "USD"): (1, None),
+        (date(2026, 3, 21), "renews", "USD"): (1, Decimal(40)),
+        (None, "no date", "USD"): (1, None),
+    }
+    assert all(row["month"] == (row["renews_on"] and row["renews_on"].replace(day=1)) for row in rows)
+
+
+def test_the_days_of_renewals_add_up_to_the_calendar(year: Connector) -> None:
+    by_number: dict[Any, list[Decimal | None]] = defaultdict(list)
+    for row in year.rows("renewal_calendar"):
+        by_number[tuple(row[column] for column in GRAIN["renewals_by_day"])].append(row["cash"])
+    by_day = {tuple(row[column] for column in GRAIN["renewals_by_day"]): row for row in year.rows("renewals_by_day")}
+    assert {day: (row["numbers"], row["cash"] or 0) for day, row in by_day.items()} == {
+        day: (len(cash), sum(amount or 0 for amount in cash)) for day, cash in by_number.items()
+    }
 
 
 # Release requests.

@@ -2,53 +2,60 @@
 -- A number that changes its currency or environment is removed from the old one and added to the new one.
 with
 
+kinds as (
+    select 'added' as kind, 1 as moved
+    union all select 'removed', -1
+    union all select 'repriced', 0
+),
+
 versions as (
     select
         id,
-        environment_key,
         number,
         country_code,
         type,
         changed_at,
         coalesce(monthly_renewal_cost, 0) as cost,
         coalesce(currency, '') as currency_group,
-        case when change_type = 'removed' then 0 else 1 end as is_held
+        case when change_type <> 'removed' then environment_key end as held_in
     from phone_number_changes
 ),
 
 steps as (
     select
         *,
-        lag(environment_key) over (partition by id order by changed_at asc) as old_environment_key,
+        lag(held_in) over (partition by id order by changed_at asc) as was_held_in,
         lag(currency_group) over (partition by id order by changed_at asc) as old_currency_group,
-        lag(cost) over (partition by id order by changed_at asc) as old_cost,
-        coalesce(lag(is_held) over (partition by id order by changed_at asc), 0) as was_held
+        lag(cost) over (partition by id order by changed_at asc) as old_cost
     from versions
 ),
 
 sorted_steps as (
     select
         *,
-        case
-            when is_held = 1 and was_held = 1
-                and environment_key = old_environment_key and currency_group = old_currency_group then 1
-            else 0
-        end as stays
+        case when held_in = was_held_in and currency_group = old_currency_group then 1 else 0 end as stays
     from steps
 ),
 
 moves as (
-    select *, environment_key as in_environment, currency_group as in_currency, 'added' as kind, 1 as moved, cost as by_cost
+    select
+        id,
+        number,
+        country_code,
+        type,
+        changed_at,
+        cast(changed_at at time zone 'UTC' as date) as changed_on,
+        kind,
+        moved,
+        case when kind = 'removed' then was_held_in else held_in end as in_environment,
+        case when kind = 'removed' then old_currency_group else currency_group end as in_currency,
+        case when kind = 'added' then cost when kind = 'removed' then -old_cost else cost - old_cost end as by_cost
     from sorted_steps
-    where is_held = 1 and stays = 0
-    union all
-    select *, old_environment_key, old_currency_group, 'removed', -1, -old_cost
-    from sorted_steps
-    where was_held = 1 and stays = 0
-    union all
-    select *, environment_key, currency_group, 'repriced', 0, cost - old_cost
-    from sorted_steps
-    where stays = 1 and cost <> old_cost
+    cross join kinds
+    where
+        (kind = 'added' and stays = 0 and held_in is not null)
+        or (kind = 'removed' and stays = 0 and was_held_in is not null)
+        or (kind = 'repriced' and stays = 1 and cost <> old_cost)
 )
 
 select
@@ -65,5 +72,4 @@ select
     moves.changed_at
 from moves
 inner join calendar_months
-    on cast(moves.changed_at at time zone 'UTC' as date) >= calendar_months.month
-    and cast(moves.changed_at at time zone 'UTC' as date) < calendar_months.next_month
+    on cast(changed_on + (1 - extract(day from changed_on)) * interval 1 day as date) = calendar_months.month

@@ -11,28 +11,9 @@ seen as (
 first_loads as (
     select
         environment_key,
-        min(cast(seen_at at time zone 'UTC' as date)) as first_day
+        cast(min(seen_at) at time zone 'UTC' as date) as first_day
     from seen
     group by environment_key
-),
-
-currencies as (
-    select distinct
-        environment_key,
-        coalesce(currency, '') as currency
-    from cost_changes
-),
-
-months as (
-    select
-        calendar_months.month,
-        currencies.environment_key,
-        currencies.currency
-    from currencies
-    inner join first_loads on currencies.environment_key = first_loads.environment_key
-    inner join calendar_months
-        on first_loads.first_day < calendar_months.next_month
-        and cast(current_timestamp at time zone 'UTC' as date) >= calendar_months.month
 ),
 
 flows as (
@@ -47,6 +28,25 @@ flows as (
         sum(case when kind = 'repriced' then monthly_cost else 0 end) as repriced_cost
     from cost_changes
     group by month, environment_key, coalesce(currency, '')
+),
+
+currencies as (
+    select distinct
+        environment_key,
+        currency
+    from flows
+),
+
+months as (
+    select
+        calendar_months.month,
+        currencies.environment_key,
+        currencies.currency
+    from currencies
+    inner join first_loads on currencies.environment_key = first_loads.environment_key
+    inner join calendar_months
+        on first_loads.first_day < calendar_months.next_month
+        and cast(current_timestamp at time zone 'UTC' as date) >= calendar_months.month
 ),
 
 bridges as (

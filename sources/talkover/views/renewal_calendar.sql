@@ -6,19 +6,27 @@ with
 numbers as (
     select
         *,
-        case when auto_renewal then 1 when auto_renewal is null then 1 else 0 end as renews,
+        case when auto_renewal then 1 when auto_renewal is null then 1 else 0 end as renews
+    from current_numbers
+),
+
+-- Numbers of the same date have the same renewals: those are worked out once.
+first_dates as (
+    select distinct
+        renewal_date,
+        renews,
         extract(day from renewal_date) as renewal_day,
         cast(current_timestamp at time zone 'UTC' as date) as today
-    from current_numbers
+    from numbers
 ),
 
 dates as (
     select
-        numbers.*,
+        first_dates.*,
         calendar_months.month,
         case when renewal_day > days_in_month then days_in_month else renewal_day end - 1 as days_on
-    from numbers
-    inner join calendar_months on numbers.renewal_date < calendar_months.next_month
+    from first_dates
+    inner join calendar_months on first_dates.renewal_date < calendar_months.next_month
     where calendar_months.month < today + 12 * interval 1 month
 ),
 
@@ -30,21 +38,24 @@ renewals as (
 )
 
 select
-    id as phone_number_id,
-    environment_key,
-    number,
-    country_code,
-    type,
-    currency,
-    case when renews = 0 then 'ends' when renews_on < today then 'overdue' else 'renews' end as bucket,
-    month,
-    renews_on,
-    case when renews = 1 then monthly_renewal_cost end as cash,
-    monthly_renewal_cost
+    numbers.id as phone_number_id,
+    numbers.environment_key,
+    numbers.number,
+    numbers.country_code,
+    numbers.type,
+    numbers.currency,
+    case when renewals.renews = 0 then 'ends' when renewals.renews_on < today then 'overdue' else 'renews' end as bucket,
+    renewals.month,
+    renewals.renews_on,
+    case when renewals.renews = 1 then numbers.monthly_renewal_cost end as cash,
+    numbers.monthly_renewal_cost
 from renewals
+inner join numbers
+    on renewals.renewal_date = numbers.renewal_date
+    and renewals.renews = numbers.renews
 where
     renews_on < today + 12 * interval 1 month
-    and (renews_on = renewal_date or (renews = 1 and renews_on >= today))
+    and (renews_on = renewals.renewal_date or (renewals.renews = 1 and renews_on >= today))
 union all
 select
     id,
