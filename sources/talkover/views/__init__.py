@@ -96,13 +96,13 @@ def _carried_out(kept: Path) -> Any:
 
 def _are_there(client: SqlClientBase[Any]) -> bool:
     """Whether the dataset has every view; said by a destination that lists views as the SQL standard has it."""
+    paths = [client.make_qualified_table_name_path(name, quote=False) for name in view_names()]
+    listed = "select table_name from information_schema.views where table_schema = %s"
     try:
-        found = client.execute_sql(
-            "select table_name from information_schema.views where table_schema = %s", client.dataset_name
-        )
+        found = client.execute_sql(listed, paths[0][-2])
     except DltException:
         return False
-    return {row[0] for row in found or ()}.issuperset(view_names())
+    return {row[0] for row in found or ()}.issuperset(path[-1] for path in paths)
 
 
 def _run(client: SqlClientBase[Any], statements: dict[str, str]) -> dict[str, str]:
