@@ -24,6 +24,9 @@ from typing import Any
 
 from .text import visible
 
+NAMED_VIEWS = 5
+"""Of many that failed; `ViewError.failed` has all of them."""
+
 
 class TalkoverError(Exception):
     """Base of all errors of this package; `exit_code` is what the command line exits with."""
@@ -101,7 +104,9 @@ class ViewError(LoadError):
 
     def __init__(self, failed: Mapping[str, str], summary: Any = None) -> None:
         (first, reason), *others = failed.items()
-        also = f"; nor could {', '.join(name for name, _ in others)}" if others else ""
+        named = [name for name, _ in others[:NAMED_VIEWS]]
+        more = [f"{len(others) - NAMED_VIEWS} more"] if len(others) > NAMED_VIEWS else []
+        also = f"; nor could {', '.join([*named, *more])}" if others else ""
         super().__init__(f"the tables are as loaded, but view {first} could not be created: {reason}{also}")
         self.failed = failed
         self.summary = summary
