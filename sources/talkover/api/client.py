@@ -7,10 +7,7 @@ Only these two are asked, and only with GET, so a run that failed anywhere can b
 
 The vendor's pages disagree about pagination: the reference pages show one list and no `meta`; the OpenAPI file gives
 `page`, `per_page` (default 20) and `meta`; another page caps `per_page` at 100. Every reading is served here.
-
-A listing is whole when its rows are as many as the API's total. Without a total it is whole when the API says that
-nothing follows; where the API says nothing of other pages, when a look at the next page brings nothing new. An empty
-page ends nothing while the API speaks of another.
+When a listing is whole stands in listing.py.
 """
 
 from __future__ import annotations

@@ -65,17 +65,18 @@ def _column(field: Field, objects: Objects, page: Reading) -> pa.Array:
 
 
 def _one_by_one(field: Field, values: Sequence[Any], objects: Objects, page: Reading) -> list[Any]:
-    is_needed = type(None) not in field.kind.types
-    read: list[Any] = []
+    is_required = type(None) not in field.kind.types
+    read: list[Any] = [None] * len(values)
     for index, value in enumerate(values):
+        if value is None and not is_required:
+            continue
+        if field.name not in objects.rows[index] and is_required:
+            page.misfits.append(misfit(objects, index, field.name, "is required", "missing"))
+            continue
         try:
-            if is_needed and field.name not in objects.rows[index]:
-                page.misfits.append(misfit(objects, index, field.name, "is required", "missing"))
-            read.append(field.kind.read(value, page.time_zone) if is_needed or value is not None else None)
+            read[index] = field.kind.read(value, page.time_zone)
         except ValueError as error:
-            if not is_needed or field.name in objects.rows[index]:
-                page.misfits.append(misfit(objects, index, field.name, str(error), quote(value)))
-            read.append(None)
+            page.misfits.append(misfit(objects, index, field.name, str(error), quote(value)))
     return read
 
 

@@ -49,9 +49,10 @@ class Listing:
 
     def holds(self, ids: pa.ChunkedArray | None) -> bool:
         """Whether none of `ids` is missing."""
-        return ids is None or bool(
-            pc.all(pc.is_in(ids, value_set=self.rows["id"].combine_chunks())).as_py() is not False
-        )
+        if ids is None:
+            return True
+        are_listed = pc.is_in(ids, value_set=self.rows["id"].combine_chunks())
+        return bool(pc.all(are_listed, min_count=0).as_py())
 
 
 @dataclass

@@ -42,10 +42,6 @@ class Changes:
     changed: pa.ChunkedArray
     removed: pa.Table
 
-    @property
-    def are_none(self) -> bool:
-        return not (len(self.added) or len(self.changed) or self.removed.num_rows)
-
 
 def compare(database: Database, held: pa.Table, listed: pa.Table) -> Changes:
     """The rows `listed` (position, id, fingerprint) against those `held` (id, fingerprint, environment_key).

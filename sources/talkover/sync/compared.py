@@ -13,9 +13,10 @@ from ..api.reading import quote
 from ..errors import LoadError
 from .changes import Changes, Filled, compare, count_by, guard_account, guard_removal
 from .database import literal
+from .fingerprints import with_position
 from .listed import Endpoint, Listed, list_all
 from .shared import Shared
-from .tables import TableName
+from .tables import CHANGE_LOGS, TableName
 
 NOBODY = ""
 """The environment of a tombstone that an earlier version left as a row."""
@@ -78,7 +79,7 @@ def read_held(shared: Shared, table: TableName) -> pa.Table:
 
     A run that sends every row again repairs that: then such a tombstone is of the environment NOBODY.
     """
-    if table.endswith("_changes"):
+    if table in CHANGE_LOGS:
         return shared.held.latest(table)
     held = shared.held.current(table)
     if not held.num_rows:
@@ -97,7 +98,7 @@ def read_held(shared: Shared, table: TableName) -> pa.Table:
 
 def _one_row_an_id(shared: Shared, table: TableName, held: pa.Table) -> pa.Table:
     """The id, fingerprint and environment of each row that is there: of agents each number, of a log what it holds."""
-    if table.endswith("_changes"):
+    if table in CHANGE_LOGS:
         held = held.filter(pc.not_equal(held["change_type"], "removed"))
     elif table == "phone_number_agents":
         held = shared.database.query(NUMBERS_WITH_AGENTS, held=held)
@@ -106,7 +107,7 @@ def _one_row_an_id(shared: Shared, table: TableName, held: pa.Table) -> pa.Table
 
 def _as_compared(shared: Shared, table: TableName, held: pa.Table) -> pa.Table:
     """`held`, without fingerprints where every row is to be sent again."""
-    if not shared.options.full_refresh or table.endswith("_changes"):
+    if not shared.options.full_refresh or table in CHANGE_LOGS:
         return held
     return held.set_column(1, "fingerprint", pa.array([""] * held.num_rows, pa.string()))
 
@@ -128,15 +129,9 @@ def _filled(shared: Shared, endpoint: Endpoint, tables: Collection[TableName]) -
 
 def _listed_for(table: TableName, listed: Listed) -> pa.Table:
     """Place, id and the fingerprint that counts for `table`; of agents the numbers that have any."""
-    mark = "change_fingerprint" if table.endswith("_changes") else "fingerprint"
+    mark = "change_fingerprint" if table in CHANGE_LOGS else "fingerprint"
     mark = "agents_fingerprint" if table == "phone_number_agents" else mark
-    rows = pa.table(
-        {
-            "position": pa.array(range(listed.rows.num_rows), pa.int64()),
-            "id": listed.rows["id"],
-            "fingerprint": listed.rows[mark],
-        }
-    )
+    rows = with_position(pa.table({"id": listed.rows["id"], "fingerprint": listed.rows[mark]}))
     return rows.filter(pc.is_valid(rows["fingerprint"])) if rows["fingerprint"].null_count else rows
 
 

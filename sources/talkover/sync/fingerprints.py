@@ -52,7 +52,7 @@ def with_fingerprints(rows: pa.Table, database: Database) -> pa.Table:
         else "cast(null as varchar)",
         digits=HEX_DIGITS,
     )
-    marks = database.query(query, rows=_with_position(rows)).sort_by("position")
+    marks = database.query(query, rows=with_position(rows)).sort_by("position")
     for name in marks.column_names[1:]:
         rows = rows.append_column(name, marks[name])
     return rows
@@ -63,10 +63,11 @@ def _one_row_an_id(rows: pa.Table, database: Database) -> pa.Table:
         return rows
     updated_at = "updated_at" if "updated_at" in rows.column_names else "null"
     kept = rows.select([name for name in ("id", "updated_at") if name in rows.column_names])
-    return rows.take(database.query(LATEST.format(updated_at=updated_at), rows=_with_position(kept))["position"])
+    return rows.take(database.query(LATEST.format(updated_at=updated_at), rows=with_position(kept))["position"])
 
 
-def _with_position(rows: pa.Table) -> pa.Table:
+def with_position(rows: pa.Table) -> pa.Table:
+    """`rows` with their places: an answer of SQL may come in another order."""
     return rows.append_column("position", pa.array(range(rows.num_rows), pa.int64()))
 
 

@@ -19,10 +19,8 @@ from dlt.destinations.sql_client import SqlClientBase
 
 from ..api.kinds import ARROW
 from ..api.unknown import as_json
-from ..dlt_internals import adds_row_ids
 from ..views import drop_views
 from .changes import Filled
-from .destinations import arrow_format
 from .tables import KEYS, TableName
 
 FETCH_ROWS = 10_000
@@ -46,7 +44,6 @@ class Held:
     """
 
     def __init__(self, schema: Schema) -> None:
-        self._schema = schema
         self.missing: set[TableName] = set()
         self.load_id: str | None = None
         try:
@@ -59,8 +56,6 @@ class Held:
         emptied = [*state.get("dropped_tables", ()), *state.get("truncated_tables", ())]
         self._emptied = {table["name"] for table in emptied}
         self._client = _client(schema)
-        self.arrow_format = arrow_format(dlt.current.pipeline())
-        self.adds_row_ids = adds_row_ids()
 
     @property
     def is_in_pipeline(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from typing import Any
@@ -19,10 +20,11 @@ from ..api.fields import AGENT
 from ..api.kinds import ARROW, DataType
 from ..api.reading import quote
 from ..api.unknown import MARK, base_of
-from ..dlt_internals import ROW_COLUMNS, row_ids
+from ..dlt_internals import ROW_COLUMNS, adds_row_ids, row_ids
 from ..errors import InvalidRow
 from .changes import Changes
 from .compared import Compared
+from .destinations import arrow_format
 from .listed import Listed, column_of
 from .shared import Shared
 from .tables import OWN_COLUMNS, REMOVED, TableName, columns
@@ -36,11 +38,15 @@ semi join numbers on held.id = numbers.id
 anti join sent on held.id = sent.phone_number_id and held.agent_id = sent.agent_id
 """
 """The agents that are no longer on their number."""
-ALL_AGENTS = """
-select held.id as phone_number_id, held.agent_id
-from held
-semi join numbers on held.id = numbers.id
-"""
+NOBODY = pa.schema([("phone_number_id", pa.string()), ("agent_id", pa.string())]).empty_table()
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How dlt writes rows: the format of Arrow tables, None where it gets objects; and whether it adds ids itself."""
+
+    arrow_format: Any
+    adds_row_ids: bool
 
 
 def rows_for(table: TableName, compared: Compared, shared: Shared) -> Iterator[Any]:
@@ -51,11 +57,12 @@ def rows_for(table: TableName, compared: Compared, shared: Shared) -> Iterator[A
         batches = _log_rows(compared, shared)
     else:
         batches = _current_rows(compared.listed, compared.changes[table])
-    for batch in batches:
-        if batch.num_rows and shared.held.load_id is not None:
-            yield _for_dlt(batch, table, shared)
-        elif batch.num_rows:
-            yield _as_rows(batch, table)
+    not_empty = (batch for batch in batches if batch.num_rows)
+    if not shared.held.is_in_pipeline:
+        yield from (_as_rows(batch, table) for batch in not_empty)
+    elif (first := next(not_empty, None)) is not None:  # dlt is asked only where something is sent: that takes time
+        writing = Writing(arrow_format(dlt.current.pipeline()), adds_row_ids())
+        yield from (_for_dlt(batch, table, shared, writing) for batch in chain([first], not_empty))
 
 
 def _current_rows(listed: Listed, changes: Changes) -> Iterator[pa.Table]:
@@ -87,15 +94,18 @@ def _log_rows(compared: Compared, shared: Shared) -> Iterator[pa.Table]:
 def _agent_rows(compared: Compared, shared: Shared) -> Iterator[pa.Table]:
     """All agents of each number on which any changed, and a tombstone for each that is no longer there."""
     held, changes = compared.held["phone_number_agents"], compared.changes["phone_number_agents"]
+
+    def gone(numbers: pa.Table, sent: pa.Table) -> pa.Table:
+        found = shared.database.query(GONE_AGENTS, held=held, numbers=numbers.select(["id"]), sent=sent)
+        return _with(found, REMOVED, True)
+
     for numbers in _taken(compared.listed, changes.added):
         yield _agents_of(numbers, shared.schema)
     for numbers in _taken(compared.listed, changes.changed):
-        sent = _agents_of(numbers, shared.schema)
-        yield sent
-        gone = shared.database.query(GONE_AGENTS, held=held, numbers=numbers.select(["id"]), sent=sent)
-        yield _with(gone, REMOVED, True)
-    gone = shared.database.query(ALL_AGENTS, held=held, numbers=changes.removed)
-    yield _with(gone, REMOVED, True)
+        yield (sent := _agents_of(numbers, shared.schema))
+        yield gone(numbers, sent)
+    if changes.removed.num_rows:
+        yield gone(changes.removed, NOBODY)
 
 
 def _taken(listed: Listed, places: pa.ChunkedArray) -> Iterator[pa.Table]:
@@ -155,22 +165,22 @@ def _known_columns(table: TableName, schema: Schema) -> TTableSchemaColumns:
 # What dlt is handed.
 
 
-def _for_dlt(rows: pa.Table, table: TableName, shared: Shared) -> Any:
+def _for_dlt(rows: pa.Table, table: TableName, shared: Shared, writing: Writing) -> Any:
     """`rows` with the names and types of `table`, as an item of a dlt resource.
 
     A field that no page documents goes into the column of its name; where that is of another type in the table, or
     other rows hold another type, into a variant of it, named as dlt names those.
     """
-    held, schema = shared.held, shared.schema
+    schema = shared.schema
     documented = columns(table) | ROW_COLUMNS
     unknown = _columns_of_unknown(rows, _known_columns(table, schema), schema)
     new: TTableSchemaColumns = {
         name: {"name": name, "data_type": data_type, "nullable": True} for name, (data_type, _) in unknown.items()
     }
-    hints = dlt.mark.make_hints(columns=documented | new, file_format=held.arrow_format)
-    if held.arrow_format is not None:
-        rows = _with(rows, "_dlt_load_id", held.load_id)
-        if not held.adds_row_ids:
+    hints = dlt.mark.make_hints(columns=documented | new, file_format=writing.arrow_format)
+    if writing.arrow_format is not None:
+        rows = _with(rows, "_dlt_load_id", shared.held.load_id)
+        if not writing.adds_row_ids:
             rows = rows.append_column("_dlt_id", pa.array(row_ids(rows.num_rows), pa.string()))
     kept = [name for name in documented if name in rows.column_names]
     sources = {name: name for name in kept} | {name: source for name, (_, source) in unknown.items()}
@@ -180,7 +190,7 @@ def _for_dlt(rows: pa.Table, table: TableName, shared: Shared) -> Any:
     )
     item = pa.Table.from_arrays([rows[sources[name]].cast(typed.field(name).type) for name in made], schema=typed)
     lists = [name for name, column in made.items() if column["data_type"] == "json"]
-    return dlt.mark.with_hints(item if held.arrow_format else _objects(item, lists), hints)
+    return dlt.mark.with_hints(item if writing.arrow_format else _objects(item, lists), hints)
 
 
 def _objects(rows: pa.Table, lists: Collection[str]) -> list[dict[str, Any]]:

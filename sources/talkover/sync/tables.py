@@ -23,6 +23,7 @@ TableName = Literal[
     "load_runs",
 ]
 LEDGER_RESOURCES: tuple[TableName, ...] = ("phone_numbers", "release_requests")
+CHANGE_LOGS: tuple[TableName, ...] = ("phone_number_changes", "release_request_changes")
 OWN_COLUMNS = frozenset(
     {"environment_key", "row_fingerprint", "_removed", "change_type", "changed_at", "_dlt_id", "_dlt_load_id"}
 )

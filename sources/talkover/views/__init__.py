@@ -27,7 +27,6 @@ from .translation import read_by, view_names, view_sql
 __all__ = ["Views", "create_views", "drop_views", "view_names", "view_sql"]
 
 KEPT = "talkover_views.json"
-CARRIED_OUT = "talkover_views_made.json"
 REASON_LENGTH = 200
 """Characters: some drivers repeat the whole statement."""
 
@@ -66,14 +65,13 @@ def create_views(client: SqlClientBase[Any], folder: Path, now: datetime | None 
     statements were carried out from there and every view is still there. A view left from before, whose table is gone,
     stays. `now`: see `view_sql`.
     """
-    statements = _statements(client, folder / KEPT, now)
-    if not again and statements == _carried_out(folder / CARRIED_OUT) and _are_there(client):
+    kept = _statements(client, folder / KEPT, now)
+    statements = kept["statements"]
+    if not again and kept["are_made"] and _are_there(client):
         return Views(tuple(statements))
-    (folder / CARRIED_OUT).unlink(missing_ok=True)
     failed = _run(client, statements)
+    _keep(folder / KEPT, kept | {"are_made": not failed})
     if not failed:
-        with suppress(OSError):
-            (folder / CARRIED_OUT).write_text(json.dumps(statements))
         return Views(tuple(statements))
     missing = _missing_tables(client)
     not_made = Views(missing=missing).not_made
@@ -85,13 +83,6 @@ def create_views(client: SqlClientBase[Any], folder: Path, now: datetime | None 
         failed = _run(client, possible)
     failed = {name: reason for name, reason in failed.items() if name in possible}
     return Views(tuple(name for name in possible if name not in failed), failed, missing)
-
-
-def _carried_out(kept: Path) -> Any:
-    try:
-        return json.loads(kept.read_bytes())
-    except (OSError, ValueError):
-        return None
 
 
 def _are_there(client: SqlClientBase[Any]) -> bool:
@@ -134,8 +125,8 @@ def _is_there(client: SqlClientBase[Any], table: str) -> bool:
     return True
 
 
-def _statements(client: SqlClientBase[Any], kept: Path, now: datetime | None) -> dict[str, str]:
-    """View to the statement that creates it, in their order.
+def _statements(client: SqlClientBase[Any], kept: Path, now: datetime | None) -> dict[str, Any]:
+    """`statements`: view to the one that creates it, in their order; `are_made`: whether they were all carried out.
 
     To translate them takes longer than a small load: they are kept in dlt's working directory until anything differs.
     """
@@ -143,10 +134,10 @@ def _statements(client: SqlClientBase[Any], kept: Path, now: datetime | None) ->
     sources = [path.read_bytes() for path in sorted(Path(__file__).parent.iterdir()) if path.is_file()]
     where = client.make_qualified_table_name(KEPT)
     made_of = blake2b(b"\0".join([*sources, f"{dialect} {where} {sqlglot_version} {now}".encode()])).hexdigest()
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, KeyError):
         found = json.loads(kept.read_bytes())
         if found["made_of"] == made_of:
-            return dict(found["statements"])
+            return {name: found[name] for name in ("made_of", "statements", "are_made")}
 
     def qualify(name: str) -> exp.Table:
         path = client.make_qualified_table_name_path(name, quote=False)
@@ -154,9 +145,12 @@ def _statements(client: SqlClientBase[Any], kept: Path, now: datetime | None) ->
         return exp.table_(table, db=dataset, catalog=catalog, quoted=True)
 
     statements = {name: view_sql(name, dialect, qualify, now) for name in view_names()}
+    return {"made_of": made_of, "statements": statements, "are_made": False}
+
+
+def _keep(kept: Path, made: dict[str, Any]) -> None:
     with suppress(OSError):
-        kept.write_text(json.dumps({"made_of": made_of, "statements": statements}))
-    return statements
+        kept.write_text(json.dumps(made))
 
 
 def drop_views(client: SqlClientBase[Any]) -> None:
