@@ -157,6 +157,25 @@ def test_a_package_left_pending_is_finished_first_and_said_so(account: Account, 
     assert versions == ["added", "removed"]
 
 
+@pytest.mark.essential
+def test_jobs_that_a_killed_load_did_not_note_as_done_are_run_again(account: Account, loaded: Connector) -> None:
+    change_much(account)
+    pipeline = loaded.pipeline()
+    pipeline.extract(talkover_source(loaded.sandbox.token, base_url=loaded.sandbox.base_url))
+    pipeline.normalize()
+    shutil.copytree("dlt", "before")
+    pipeline.load()
+    expected = loaded.state()
+    shutil.rmtree("dlt")
+    Path("before").rename("dlt")
+    jobs = list(Path("dlt").glob("pipelines/*/load/normalized/*/new_jobs/*"))
+    for job in jobs:
+        job.rename(job.parent.parent / "started_jobs" / job.name)
+    assert len(jobs) == 6, "a job a table"
+    assert loaded.load().notes == ["finished what an earlier run left pending"]
+    assert loaded.state() == expected
+
+
 def test_a_package_that_cannot_be_loaded_is_dropped_and_said_so(account: Account, loaded: Connector) -> None:
     broken = dlt.resource([{"id": None}], name="broken", primary_key="id")
     with pytest.raises(PipelineStepFailed):
@@ -165,6 +184,19 @@ def test_a_package_that_cannot_be_loaded_is_dropped_and_said_so(account: Account
     summary = loaded.load()
     assert summary.notes == ["dropped what an earlier run left pending: it could not be loaded"]
     assert len(loaded.rows("phone_numbers")) == 58
+
+
+def test_steps_by_hand_after_a_lost_working_directory_cost_nothing(account: Account, loaded: Connector) -> None:
+    shutil.rmtree("dlt", ignore_errors=True)
+    gone = next(iter(account.numbers))
+    account.release(gone)
+    pipeline = loaded.pipeline()
+    pipeline.extract(talkover_source(loaded.sandbox.token, base_url=loaded.sandbox.base_url))
+    pipeline.normalize()
+    pipeline.load()
+    added, removed = (row for row in loaded.rows("phone_number_changes") if row["id"] == gone)
+    assert (added["change_type"], removed["change_type"]) == ("added", "removed")
+    assert removed["number"] == added["number"]
 
 
 @pytest.mark.essential

@@ -86,9 +86,16 @@ def make_missing_tables(pipeline: dlt.Pipeline) -> None:
 
 # Rows.
 
-ROW_COLUMNS: TTableSchemaColumns = {"_dlt_load_id": dlt_load_id_column(), "_dlt_id": dlt_id_column()}
+ROW_COLUMNS: TTableSchemaColumns = {
+    "_dlt_load_id": dlt_load_id_column(),
+    "_dlt_id": {**dlt_id_column(), "unique": False},
+}
 """The columns that dlt gives every row, but an Arrow table only where a setting says so. Ours have them always: a table
-that was made empty has them, and must not be null."""
+that was made empty has them, and must not be null.
+
+PostgreSQL would keep ids unique in the staging tables, too: the job of a killed load, which is run again into a table
+that holds its rows already, would fail for good. Rows that stand there twice are merged on their key.
+"""
 
 
 def adds_row_ids() -> bool:

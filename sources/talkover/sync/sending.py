@@ -148,11 +148,11 @@ def _agents_of(numbers: pa.Table, schema: Schema) -> pa.Table:
 
 
 def _log_schema(table: TableName, schema: Schema) -> pa.Schema:
-    """The columns that dlt knows of a change log, but for its own."""
+    """The columns of a change log that dlt knows, or that are known to us where it has not asked yet."""
     return pa.schema(
         {
             name: ARROW[column["data_type"]]
-            for name, column in _known_columns(table, schema).items()
+            for name, column in (_known_columns(table, schema) or columns(table)).items()
             if column.get("data_type") in ARROW and not name.startswith("_dlt_")
         }
     )

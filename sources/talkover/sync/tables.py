@@ -13,6 +13,7 @@ from dlt.common.schema.typing import TColumnSchema, TTableSchemaColumns
 
 from ..api.fields import AGENT, AGENTS_MEANING, COUNTDOWNS, PHONE_NUMBER, RELEASE_REQUEST, Resource
 from ..api.money import MONEY_DIGITS, MONEY_PLACES
+from ..dlt_internals import ROW_COLUMNS
 
 TableName = Literal[
     "phone_numbers",
@@ -45,7 +46,11 @@ KEYS: dict[TableName, tuple[str, ...]] = {
 
 def hints(table: TableName) -> dict[str, Any]:
     """Arguments for dlt's resource decorators. Made anew each time: dlt writes into them."""
-    made: dict[str, Any] = {"primary_key": KEYS[table], "write_disposition": dict(MERGE), "columns": columns(table)}
+    made: dict[str, Any] = {
+        "primary_key": KEYS[table],
+        "write_disposition": dict(MERGE),
+        "columns": columns(table) | ROW_COLUMNS,
+    }
     if table == "load_runs":
         made["file_format"] = "preferred"  # a row or two a run: not worth the start of what writes large files
     return made
