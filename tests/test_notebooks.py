@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from talkover import ConfigurationError, NothingLoaded, ReportError, read_view
-from talkover.report.analysis import Account as Analysed
-from talkover.report.analysis import bridge, explained
+from talkover.report.account import Account as Analysed
+from talkover.report.costs import bridge, explained
 from talkover.report.report import NOTEBOOKS, execute, notebooks_folder, write_report
 from talkover.sandbox import Account, Sandbox
 

@@ -29,7 +29,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 
 def test_importing_the_package_imports_neither_dlt_nor_pandas() -> None:
-    check = "import sys, talkover; print(sorted({'dlt', 'pandas', 'requests', 'pydantic'} & set(sys.modules)))"
+    check = "import sys, talkover; print(sorted({'dlt', 'pandas', 'pyarrow', 'requests'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
@@ -66,6 +66,13 @@ def test_the_wheel_works_in_a_clean_environment_and_an_empty_folder(workspace: P
     assert {name for (name,) in views} == {*view_names()}
     assert rows[0][0] > 0
     read = "from talkover import read_view; print(len(read_view('data_health', pipeline_name='talkover_demo')))"
+    without_pandas = subprocess.run(
+        [clean / "bin/python", "-c", read], cwd=empty, capture_output=True, text=True, check=False
+    )
+    assert without_pandas.stderr.splitlines()[-1] == (
+        "talkover.errors.ConfigurationError: pandas is missing. Run: pip install 'talkover[notebooks]'"
+    )
+    uv("pip", "install", "--quiet", "--python", str(clean / "bin/python"), f"talkover[notebooks] @ {wheel.as_uri()}")
     assert run([clean / "bin/python", "-c", read], empty) == "2\n"
 
 

@@ -19,7 +19,7 @@ from playwright.sync_api import sync_playwright
 
 from talkover import ReportError, __version__
 from talkover.cli import main
-from talkover.report.analysis import Account
+from talkover.report.account import Account
 from talkover.report.report import NOTEBOOKS, execute
 
 from .conftest import CHROMIUM, Connector
@@ -277,7 +277,7 @@ def test_progress_is_shown_on_a_terminal_and_gone_at_the_end(report: Path) -> No
 INTERRUPTED = """
 import sys
 from pathlib import Path
-from talkover.report.analysis import Account
+from talkover.report.account import Account
 from talkover.report.report import execute
 
 try:

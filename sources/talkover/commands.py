@@ -82,7 +82,7 @@ def _load_demo(options: argparse.Namespace, arguments: dict[str, Any]) -> Summar
 def report(options: argparse.Namespace) -> int:
     """Run the notebooks on what was loaded, and write them as one HTML file that needs no network."""
     try:
-        from .report.analysis import Account
+        from .report.account import Account
         from .report.report import refuse_unwritable, write_report
     except ImportError as error:
         raise ConfigurationError(

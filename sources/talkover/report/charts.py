@@ -1,127 +1,17 @@
-"""The pictures of the notebooks and the report: one message each, one panel a group, so that currencies stay apart.
-
-Drawn by matplotlib as SVG: vectors that print well, need no script, and stay below 0.1 MB, where plotly brings 5 MB of
-JavaScript. Colours are those of Okabe and Ito, which the colour-blind tell apart; figures stand beside the marks.
-Text of the account stands in the columns `group` and `label`, and is shown as it is.
-"""
+"""The pictures of the notebooks and the report."""
 
 from __future__ import annotations
 
-import warnings
-from base64 import b64encode
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from html import escape
-from io import BytesIO
-from typing import Any
-from unicodedata import bidirectional
+from collections.abc import Sequence
 
 import pandas as pd
-from matplotlib import rcParams, style
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, get_font
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
-from matplotlib.text import Text
 
 from ..money import digits, money, signed, signed_mean
-from ..text import visible
-from .analysis import total
+from .costs import total
+from .drawing import BLUE, GREEN, GREY, ORANGE, PALE, Chart, draw, hide_x, label_months, legend
 from .wording import Words, count
-
-BLUE, ORANGE, GREEN, GREY, PALE = "#0072B2", "#E69F00", "#009E73", "#595959", "#D9D9D9"
-WIDTH = 5.8
-"""Inches: narrow, so that figures of 9 points can still be read when a phone shrinks the picture."""
-MOST_PANELS = 6
-MOST_LETTERS = 40
-"""Of a name: a longer one leaves no room for what is drawn. The tables show it whole."""
-STYLE: dict[Any, Any] = {
-    "axes.spines.left": False,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "font.family": ["sans-serif"],
-    "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
-    "font.size": 9,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "talkover",
-    "text.parse_math": False,
-    "ytick.left": False,
-}
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A picture, the sentence that it shows, and the text for those who cannot see it."""
-
-    svg: bytes
-    message: str
-    text: str
-
-    def _repr_html_(self) -> str:
-        source = f"data:image/svg+xml;base64,{b64encode(self.svg).decode()}"
-        caption = f"<figcaption>{escape(self.message)}</figcaption>"
-        return f'<figure>{caption}<img alt="{escape(self.text)}" src="{source}"></figure>'
-
-
-def _draw(
-    message: str,
-    frame: pd.DataFrame,
-    panel: Callable[[Axes, pd.DataFrame], None],
-    height: Callable[[pd.DataFrame], float],
-) -> Chart | Words:
-    """A panel for each group of `frame`, as high as `height` says in inches; the first MOST_PANELS groups."""
-    groups = list(frame["group"].unique())
-    if not groups:
-        return Words(f"{message} *Nothing to draw yet.*")
-    shown = [_with_names(frame[frame["group"] == group]) for group in groups[:MOST_PANELS]]
-    heights = [height(members) for members in shown]
-    with style.context(["default", STYLE]):  # whatever matplotlibrc the working folder or the user has
-        picture = Figure(figsize=(WIDTH, sum(heights) + 0.1), layout=ConstrainedLayoutEngine(hspace=0.06))
-        panels = picture.subplots(len(shown), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for axes, members in zip(panels, shown, strict=True):
-            axes.set_title(members["group"].iloc[0])
-            panel(axes, members)
-        titles = "; ".join(axes.get_title("left") for axes in panels)
-        svg = _as_svg(picture)
-    more = len(groups) - len(shown)
-    message += f" {count(more, 'smaller group')} not drawn." if more else ""
-    return Chart(svg, message, f"{message} {titles}")
-
-
-def _with_names(members: pd.DataFrame) -> pd.DataFrame:
-    """`members` with the text of the account made fit to be drawn."""
-
-    def name(text: Any) -> str:
-        whole = visible(str(text))
-        # The currency stands at the end.
-        return whole if len(whole) <= MOST_LETTERS else f"{whole[: MOST_LETTERS - 16]}…{whole[-15:]}"
-
-    return members.assign(**{column: members[column].map(name) for column in ("group", "label") if column in members})
-
-
-def _as_svg(picture: Figure) -> bytes:
-    """Text becomes outlines, which look the same everywhere; text that the font cannot show stays text for a browser,
-    which has more fonts and turns what is written from right to left.
-    """
-    file = BytesIO()
-    with warnings.catch_warnings():
-        if not all(map(_can_be_outlines, picture.findobj(Text))):
-            rcParams["svg.fonttype"] = "none"
-            warnings.filterwarnings("ignore", "Glyph .* missing from")
-        picture.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    return file.getvalue()
-
-
-def _can_be_outlines(text: Text) -> bool:
-    font = get_font(findfont(text.get_fontproperties()))
-    return all(
-        font.get_char_index(ord(char)) and bidirectional(char) not in ("R", "AL")
-        for char in text.get_text().replace("\n", "")
-    )
 
 
 def run_rate_by_month(monthly: pd.DataFrame) -> Chart | Words:
@@ -137,9 +27,9 @@ def run_rate_by_month(monthly: pd.DataFrame) -> Chart | Words:
         axes.set_xlim(-0.6, max(len(costs), 6) - 0.4)
         axes.set_ylim(min(0, costs.min()), max(costs.max(), 0.01) * 1.05)
         axes.set_yticks([])
-        _label_months(axes, months["month"])
+        label_months(axes, months["month"])
 
-    return _draw("What the numbers cost a month, at the end of each month.", monthly, panel, lambda _: 1.2)
+    return draw("What the numbers cost a month, at the end of each month.", monthly, panel, lambda _: 1.2)
 
 
 def bridge_of_costs(flows: pd.DataFrame) -> Chart | Words:
@@ -164,13 +54,13 @@ def bridge_of_costs(flows: pd.DataFrame) -> Chart | Words:
         axes.set_yticks(range(len(bars)), names)
         axes.invert_yaxis()
         axes.set_xlim(min(0, *ends), reach * 1.25)
-        _hide_x(axes)
+        hide_x(axes)
 
-    return _draw("How the monthly cost came to be what it is now.", flows, panel, lambda _: 1.55)
+    return draw("How the monthly cost came to be what it is now.", flows, panel, lambda _: 1.55)
 
 
 def cost_by(costs: pd.DataFrame, message: str) -> Chart | Words:
-    """`analysis.by_cost`: the monthly cost of each value, dearest first, with its count of numbers."""
+    """`costs.by_cost`: the monthly cost of each value, dearest first, with its count of numbers."""
 
     def panel(axes: Axes, values: pd.DataFrame) -> None:
         currency = str(values["currency"].iloc[0])
@@ -180,11 +70,11 @@ def cost_by(costs: pd.DataFrame, message: str) -> Chart | Words:
         ]
         _bars(axes, values["label"], values["monthly_cost"].astype(float), texts)
 
-    return _draw(message, costs, panel, lambda values: 0.35 + 0.2 * max(len(values), 2))
+    return draw(message, costs, panel, lambda values: 0.35 + 0.2 * max(len(values), 2))
 
 
 def calendar_of_cash(days: pd.DataFrame) -> Chart | Words:
-    """`analysis.cash_by_day`: a row a month, a column a day, the darker the more; beside it the month's sum."""
+    """`costs.cash_by_day`: a row a month, a column a day, the darker the more; beside it the month's sum."""
     months = pd.date_range(days["month"].min(), days["month"].max(), freq="MS") if len(days) else []
 
     def panel(axes: Axes, cash: pd.DataFrame) -> None:
@@ -205,7 +95,7 @@ def calendar_of_cash(days: pd.DataFrame) -> Chart | Words:
         axes.spines["bottom"].set_visible(False)
 
     message = "What falls due in the next twelve months, day by day; the darker, the more."
-    return _draw(message, days, panel, lambda _: 0.45 + 0.19 * len(months))
+    return draw(message, days, panel, lambda _: 0.45 + 0.19 * len(months))
 
 
 def shares(mix: pd.DataFrame) -> Chart | Words:
@@ -233,16 +123,16 @@ def shares(mix: pd.DataFrame) -> Chart | Words:
         axes.set_yticks(places, list(sets["capability_set"]))
         axes.invert_yaxis()
         axes.set_xlim(0, 1.08)
-        _hide_x(axes)
-        _legend(axes)
+        hide_x(axes)
+        legend(axes)
 
-    return _draw(
+    return draw(
         "Capability sets: their share of the numbers and of the cost.", mix, panel, lambda sets: 0.5 + 0.36 * len(sets)
     )
 
 
 def mix_over_time(mix: pd.DataFrame) -> Chart | Words:
-    """`analysis.mix_by_month`: the share of each capability set, month by month, a small picture each."""
+    """`capabilities.mix_by_month`: the share of each capability set, month by month, a small picture each."""
     months = sorted(mix["month"].unique())
 
     def panel(axes: Axes, share: pd.DataFrame) -> None:
@@ -261,15 +151,15 @@ def mix_over_time(mix: pd.DataFrame) -> Chart | Words:
         axes.set_xlim(-0.3, len(values) * 1.1)
         axes.set_yticks([])
         if axes.get_subplotspec().is_last_row():  # type: ignore[union-attr]
-            _label_months(axes, pd.Series(months))
+            label_months(axes, pd.Series(months))
         else:
             axes.set_xticks([])
 
-    return _draw("How the capability mix moved: share of the numbers, month by month.", mix, panel, lambda _: 0.75)
+    return draw("How the capability mix moved: share of the numbers, month by month.", mix, panel, lambda _: 0.75)
 
 
 def with_and_without(means: pd.DataFrame, most: int = 12) -> Chart | Words:
-    """`analysis.cost_of_capabilities`: the mean cost with a capability (filled) and without it (hollow)."""
+    """`capabilities.cost_of_capabilities`: the mean cost with a capability (filled) and without it (hollow)."""
 
     def panel(axes: Axes, rows: pd.DataFrame) -> None:
         rows = rows.head(most)
@@ -286,10 +176,10 @@ def with_and_without(means: pd.DataFrame, most: int = 12) -> Chart | Words:
         axes.set_yticks(places, list(rows["label"]))
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlim(0, reach * 1.25)
-        _legend(axes)
+        legend(axes)
 
     message = "What a capability costs: mean monthly cost with it and without it, same country and currency."
-    return _draw(message, means, panel, lambda rows: 0.6 + 0.22 * min(len(rows), most))
+    return draw(message, means, panel, lambda rows: 0.6 + 0.22 * min(len(rows), most))
 
 
 def counts_by_month(counts: pd.DataFrame, message: str, columns: dict[str, str]) -> Chart | Words:
@@ -306,11 +196,11 @@ def counts_by_month(counts: pd.DataFrame, message: str, columns: dict[str, str])
             axes.text(place, number, f" {number:,} ", ha="center", va="bottom")
         axes.set_ylim(0, max(below.max(), 1) * 1.25)
         axes.set_yticks([])
-        _label_months(axes, months["month"])
+        label_months(axes, months["month"])
         if len(columns) > 1:
-            _legend(axes)
+            legend(axes)
 
-    return _draw(message, counts, panel, lambda _: 1.4)
+    return draw(message, counts, panel, lambda _: 1.4)
 
 
 def lead_times(times: pd.DataFrame) -> Chart | Words:
@@ -328,10 +218,10 @@ def lead_times(times: pd.DataFrame) -> Chart | Words:
         axes.set_xlim(-0.6, max(len(places), 6) - 0.2)
         axes.set_ylim(0, max(nine_of_ten.max(), 1) * 1.2)
         axes.set_yticks([])
-        _label_months(axes, months)
-        _legend(axes)
+        label_months(axes, months)
+        legend(axes)
 
-    return _draw("Days from a request to its decision, by the month of the decision.", times, panel, lambda _: 1.5)
+    return draw("Days from a request to its decision, by the month of the decision.", times, panel, lambda _: 1.5)
 
 
 def _bars(axes: Axes, names: pd.Series, lengths: pd.Series, texts: Sequence[str]) -> None:
@@ -343,28 +233,4 @@ def _bars(axes: Axes, names: pd.Series, lengths: pd.Series, texts: Sequence[str]
     axes.set_yticks(places, list(names))
     axes.set_ylim(max(len(places), 2) - 0.5, -0.5)
     axes.set_xlim(min(0, lengths.min()), reach * 1.75)
-    _hide_x(axes)
-
-
-def _label_months(axes: Axes, months: pd.Series) -> None:
-    """Short names of months below, as many as there is room for; the year where it is new."""
-    step = max(1, len(months) // 13 + (len(months) > 13))
-    places = range(0, len(months), step)
-    names, year = [], None
-    for place in places:
-        month = months.iloc[place]
-        names.append(f"{month:%b}" if month.year == year else f"{month:%b}\n{month:%Y}")
-        year = month.year
-    axes.set_xticks(list(places), names)
-    axes.tick_params(axis="x", length=0)
-
-
-def _legend(axes: Axes) -> None:
-    """Beside the title, and once a picture."""
-    if axes.get_subplotspec().is_first_row():  # type: ignore[union-attr]
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8)
-
-
-def _hide_x(axes: Axes) -> None:
-    axes.set_xticks([])
-    axes.spines["bottom"].set_visible(False)
+    hide_x(axes)

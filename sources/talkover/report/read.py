@@ -8,14 +8,14 @@ read_view("monthly_cost", pipeline_name="talkover_demo")     # the demo account
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dlt
-import pandas as pd
+import orjson
+import pyarrow as pa
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.utils import set_working_dir
 
@@ -24,62 +24,60 @@ from ..load.connection import connect
 from ..load.failures import plain_errors
 from ..load.pipeline import PIPELINE, Place, open_pipeline, what_to_run
 from ..load.settings import defaults
-from ..money import NOT_TOLD
 from ..sync.tables import KEYS
 from ..views import view_names
 
-BY_NAME: tuple[tuple[str, Callable[[pd.Series], pd.Series]], ...] = (
-    (
-        "bucket|capability|capability_set|change_type|country_code|currency|current_status|environment_key|finding|kind"
-        "|outcome|resource|status|type",
-        lambda column: column.astype("string").fillna(NOT_TOLD).astype("category"),
-    ),
-    # not pd.to_datetime: in pandas 2 that goes by nanoseconds, which end in the year 2262
-    (r"\w+_at|valid_from|valid_to", lambda column: column.astype("datetime64[us, UTC]")),
-    (r"month|next_month|renewal_date|\w+_on", lambda column: column.astype("datetime64[s]")),
-    (r"auto_renewal|\w+_complete|(is|has)_\w+", lambda column: column.astype("boolean")),
-    (r"approval_rate|median_days|(mean|share)_\w+", lambda column: column.astype("float64")),
-)
-"""Types that a column's name promises, whatever the driver gave and however few values there are."""
-BY_VALUE = {bool: "boolean", int: "Int64", float: "float64", str: "string"}
+if TYPE_CHECKING:
+    import pandas as pd
+
+BATCH_ROWS = 100_000
 
 
 def read_view(
     name: str,
     *,
+    columns: Sequence[str] | None = None,
+    where: Mapping[str, Any] | None = None,
     environment: str | None = None,
     destination: Any = None,
     dataset: str | None = None,
     pipeline_name: str = PIPELINE,
 ) -> pd.DataFrame:
-    """A view or table whole, as it is described in docs/tables-and-views.md.
+    """A view or table, as it is described in docs/tables-and-views.md, as a pandas data frame.
 
-    Money stays exact (`Decimal` in object columns). Names of few values are categories, in which null is "not told".
-    Instants are UTC, days are timestamps without a zone, counts and truths are pandas' nullable types.
+    Money is exact: `decimal128(18, 4)` of Arrow, whose sums are `Decimal`. Names of few values are categories, in which
+    null is "not told". Instants are UTC, days are timestamps without a zone, counts, truths and texts are pandas'
+    nullable types.
 
     Args:
         name: of a view or table.
-        environment: its `environment_key`, to read one environment alone.
+        columns: those to read; all unless given.
+        where: column to value: rows that have all of these values, chosen by the destination. None is null.
+        environment: short for `where={"environment_key": …}`.
         destination, dataset, pipeline_name: as for `load_account`.
 
     Raises:
         NothingLoaded: the destination has no such view yet.
-        ConfigurationError: there is no view or table of that name.
+        ConfigurationError: there is no view or table of that name, it has no such column, or pandas is not installed.
         LoadError: the destination does not answer, or a load holds DuckDB's file just now.
     """
+    try:
+        from .frame import to_frame  # noqa: PLC0415  pandas belongs to the extra `notebooks`
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"{error.name} is missing. Run: pip install 'talkover[notebooks]'") from None
     if name not in (*view_names(), *KEYS):
         raise ConfigurationError(f"{name!r} is no view or table. There are {', '.join(sorted((*view_names(), *KEYS)))}")
+    wanted = dict(where or {}) | ({} if environment is None else {"environment_key": environment})
     with _project_folder(), plain_errors(), defaults:
         place = Place.of(open_pipeline(destination, dataset, pipeline_name))
         if place.is_missing:
             raise NothingLoaded(f"there is no {place.file} yet: {what_to_run(pipeline_name)}")
         try:
-            names, rows = _select(place, name, environment)
+            table = _select(place, name, [columns] if isinstance(columns, str) else columns, wanted)
         except DestinationUndefinedEntity:
-            where = f"{place.shown} holds no {name} in dataset {place.pipeline.dataset_name!r}"
-            raise NothingLoaded(f"{where} yet: {what_to_run(pipeline_name)}") from None
-    frame = pd.DataFrame(rows, columns=names, dtype=object)
-    return frame.assign(**{column: _typed(frame[column]) for column in frame})
+            holds_no = f"{place.shown} holds no {name} in dataset {place.pipeline.dataset_name!r}"
+            raise NothingLoaded(f"{holds_no} yet: {what_to_run(pipeline_name)}") from None
+    return to_frame(table)
 
 
 @contextmanager
@@ -94,24 +92,40 @@ def _project_folder() -> Iterator[None]:
         yield
 
 
-def _select(place: Place, name: str, environment: str | None) -> tuple[list[str], list[Any]]:
+def _select(place: Place, name: str, columns: Sequence[str] | None, where: Mapping[str, Any]) -> pa.Table:
     with connect(place, read_only=True) as client:
-        query = f"select * from {client.make_qualified_table_name(name)}"  # noqa: S608  one of our own names
-        if environment is None:
-            selected = client.execute_query(query)
-        else:
-            selected = client.execute_query(f"{query} where environment_key = %s", environment)
-        with selected as cursor:
+        source = f"from {client.make_qualified_table_name(name)}"
+        if columns or where:
+            with client.execute_query(f"select * {source} where 1 = 0") as cursor:
+                _refuse_unknown({*(columns or ()), *where}, name, [column.lower() for column in cursor.columns_schema])
+        chosen = ", ".join(map(client.escape_column_name, columns or ())) or "*"
+        tests = [
+            f"{client.escape_column_name(column)} {'is null' if value is None else '= %s'}"
+            for column, value in where.items()
+        ]
+        query = f"select {chosen} {source}"
+        query += f" where {' and '.join(tests)}" if tests else ""
+        values = [value for value in where.values() if value is not None]
+        with client.execute_query(query, *values) as cursor:
             names = list(cursor.columns_schema)
-            rows = [tuple(row) for row in cursor.fetchall()]
+            if client.capabilities.sqlglot_dialect == "duckdb":
+                batches = list(cursor.iter_arrow(BATCH_ROWS))
+                table = pa.concat_tables(batches) if batches else pa.table([_column(())] * len(names), names=names)
+            else:
+                found = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(names)
+                table = pa.table([_column(column) for column in found], names=names)
     # dlt names columns in capitals where the destination takes names without quotes for such: on Snowflake
     is_in_capitals = client.capabilities.casefold_identifier is str.upper
-    return [name.lower() for name in names] if is_in_capitals else names, rows
+    return table.rename_columns([column.lower() for column in names]) if is_in_capitals else table
 
 
-def _typed(column: pd.Series) -> pd.Series:
-    for names, convert in BY_NAME:
-        if re.fullmatch(names, str(column.name)):
-            return convert(column)
-    kinds = {type(value) for value in column if value is not None}
-    return column.astype(BY_VALUE.get(kinds.pop(), "object")) if len(kinds) == 1 else column
+def _refuse_unknown(asked: Collection[str], name: str, there: Sequence[str]) -> None:
+    if unknown := sorted(set(asked).difference(there)):
+        raise ConfigurationError(f"{name} has no column {', '.join(unknown)}. There are {', '.join(there)}")
+
+
+def _column(values: Sequence[Any]) -> pa.Array:
+    """A column of the rows of a driver. psycopg2 has parsed JSON, which is text to all others."""
+    if any(isinstance(value, (dict, list)) for value in values):
+        values = [None if value is None else orjson.dumps(value).decode() for value in values]
+    return pa.array(values)

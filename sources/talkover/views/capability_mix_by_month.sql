@@ -7,42 +7,122 @@ ends as (
     union all select -1
 ),
 
-moves as (
+-- As in cost_changes: what a number could do, and since when; every row of those that became again what they had been.
+spans as (
     select
-        environment_key,
-        capability_set,
-        case when moved = 1 then valid_from else valid_to end as moved_at,
-        moved
-    from phone_number_history
-    cross join ends
+        id,
+        has_fax,
+        has_mms,
+        has_sms,
+        has_voice,
+        has_whatsapp,
+        case when change_type <> 'removed' then environment_key end as held_in,
+        min(changed_at) as changed_at,
+        max(changed_at) as last_so_at
+    from phone_number_changes
+    group by
+        id,
+        has_fax,
+        has_mms,
+        has_sms,
+        has_voice,
+        has_whatsapp,
+        case when change_type <> 'removed' then environment_key end
 ),
 
-moves_by_run as (
+followed_spans as (
     select
-        environment_key,
-        capability_set,
-        cast(moved_at at time zone 'UTC' as date) as moved_on,
-        sum(moved) as moved
-    from moves
-    where moved_at is not null
-    group by environment_key, capability_set, moved_at
+        id,
+        last_so_at,
+        lead(changed_at) over (partition by id order by changed_at asc) as next_changed_at
+    from spans
+),
+
+returned as (
+    select distinct id
+    from followed_spans
+    where next_changed_at < last_so_at
+),
+
+rows_that_count as (
+    select id, has_fax, has_mms, has_sms, has_voice, has_whatsapp, held_in, changed_at
+    from spans
+    where id not in (select id from returned)
+    union all
+    select
+        id,
+        has_fax,
+        has_mms,
+        has_sms,
+        has_voice,
+        has_whatsapp,
+        case when change_type <> 'removed' then environment_key end,
+        changed_at
+    from phone_number_changes
+    where id in (select id from returned)
+),
+
+versions as (
+    select
+        id,
+        held_in,
+        changed_at,
+        case
+            when coalesce(has_fax, has_mms, has_sms, has_voice, has_whatsapp) is null then '-not told'
+            else concat(
+                case when has_fax then '+fax' else '' end,
+                case when has_mms then '+mms' else '' end,
+                case when has_sms then '+sms' else '' end,
+                case when has_voice then '+voice' else '' end,
+                case when has_whatsapp then '+whatsapp' else '' end
+            )
+        end as capabilities
+    from rows_that_count
+),
+
+steps as (
+    select
+        *,
+        lag(held_in) over (partition by id order by changed_at asc) as was_held_in,
+        lag(capabilities) over (partition by id order by changed_at asc) as old_capabilities
+    from versions
+),
+
+moves as (
+    select
+        cast(changed_at at time zone 'UTC' as date) as moved_on,
+        case when moved = 1 then held_in else was_held_in end as environment_key,
+        case when moved = 1 then capabilities else old_capabilities end as capabilities,
+        moved
+    from steps
+    cross join ends
 ),
 
 flows as (
     select
+        cast(moved_on + (1 - extract(day from moved_on)) * interval 1 day as date) as month,
+        environment_key,
+        case when capabilities = '' then 'none' else substring(capabilities, 2) end as capability_set,
+        moved
+    from moves
+    where environment_key is not null
+),
+
+monthly_flows as (
+    select
+        month,
         environment_key,
         capability_set,
-        cast(moved_on + (1 - extract(day from moved_on)) * interval 1 day as date) as month,
         sum(moved) as moved
-    from moves_by_run
-    group by environment_key, capability_set, cast(moved_on + (1 - extract(day from moved_on)) * interval 1 day as date)
+    from flows
+    group by month, environment_key, capability_set
 ),
 
 first_months as (
     select
         environment_key,
         min(month) as first_month
-    from flows
+    from monthly_flows
     group by environment_key
 ),
 
@@ -50,7 +130,7 @@ sets as (
     select distinct
         environment_key,
         capability_set
-    from flows
+    from monthly_flows
 ),
 
 months as (
@@ -69,15 +149,15 @@ mix as (
         months.month,
         months.environment_key,
         months.capability_set,
-        sum(coalesce(flows.moved, 0))
+        sum(coalesce(monthly_flows.moved, 0))
             over (
                 partition by months.environment_key, months.capability_set order by months.month asc nulls first
             ) as numbers
     from months
-    left join flows
-        on months.month = flows.month
-        and months.environment_key = flows.environment_key
-        and months.capability_set = flows.capability_set
+    left join monthly_flows
+        on months.month = monthly_flows.month
+        and months.environment_key = monthly_flows.environment_key
+        and months.capability_set = monthly_flows.capability_set
 )
 
 select

@@ -8,6 +8,62 @@ kinds as (
     union all select 'repriced', 0
 ),
 
+-- The log has a row for each date that moved on, which is most of it. So only what a number was is looked at, and since when.
+spans as (
+    select
+        id,
+        number,
+        country_code,
+        type,
+        currency,
+        monthly_renewal_cost,
+        case when change_type <> 'removed' then environment_key end as held_in,
+        min(changed_at) as changed_at,
+        max(changed_at) as last_so_at
+    from phone_number_changes
+    group by
+        id,
+        number,
+        country_code,
+        type,
+        currency,
+        monthly_renewal_cost,
+        case when change_type <> 'removed' then environment_key end
+),
+
+followed_spans as (
+    select
+        id,
+        last_so_at,
+        lead(changed_at) over (partition by id order by changed_at asc) as next_changed_at
+    from spans
+),
+
+-- Numbers that became again what they had been before: of them every row counts.
+returned as (
+    select distinct id
+    from followed_spans
+    where next_changed_at < last_so_at
+),
+
+rows_that_count as (
+    select id, number, country_code, type, currency, monthly_renewal_cost, held_in, changed_at
+    from spans
+    where id not in (select id from returned)
+    union all
+    select
+        id,
+        number,
+        country_code,
+        type,
+        currency,
+        monthly_renewal_cost,
+        case when change_type <> 'removed' then environment_key end,
+        changed_at
+    from phone_number_changes
+    where id in (select id from returned)
+),
+
 versions as (
     select
         id,
@@ -15,10 +71,10 @@ versions as (
         country_code,
         type,
         changed_at,
+        held_in,
         coalesce(monthly_renewal_cost, 0) as cost,
-        coalesce(currency, '') as currency_group,
-        case when change_type <> 'removed' then environment_key end as held_in
-    from phone_number_changes
+        coalesce(currency, '') as currency_group
+    from rows_that_count
 ),
 
 steps as (

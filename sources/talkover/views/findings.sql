@@ -10,13 +10,26 @@ thresholds as (
         5 as group_size -- a smaller group has no median worth the name
 ),
 
+requests as (
+    select
+        id,
+        environment_key,
+        phone_number_id,
+        status,
+        lead_time_days,
+        days_since_decision,
+        is_at_stake,
+        cost_at_stake
+    from release_request_flow
+),
+
 decisions as (
     select
         environment_key,
         lead_time_days,
         row_number() over (partition by environment_key order by lead_time_days asc) as place,
         count(*) over (partition by environment_key) as places
-    from release_request_flow
+    from requests
     where lead_time_days is not null
 ),
 
@@ -83,7 +96,7 @@ found as (
         cost_at_stake as cost,
         'Approved for release, yet still listed and paid for.' as sentence,
         concat('approved ', cast(days_since_decision as varchar), ' days ago, request ', id) as evidence
-    from release_request_flow
+    from requests
     cross join thresholds
     where is_at_stake and status = 'approved' and days_since_decision > grace_days
     union all

@@ -2,24 +2,29 @@
 -- p90_days is the shortest time within which nine of ten were decided. Open and cancelled requests are never mixed in.
 with
 
+decided as (
+    select
+        environment_key,
+        status as outcome,
+        lead_time_days as days,
+        cast(resolved_at at time zone 'UTC' as date) as resolved_on
+    from release_request_flow
+    where lead_time_days is not null
+),
+
 decisions as (
     select
-        release_request_flow.environment_key,
+        decided.environment_key,
         calendar_months.month,
-        release_request_flow.status as outcome,
-        release_request_flow.lead_time_days as days,
+        decided.outcome,
+        decided.days,
         row_number() over (
-            partition by release_request_flow.environment_key, calendar_months.month, release_request_flow.status
-            order by release_request_flow.lead_time_days asc
+            partition by decided.environment_key, calendar_months.month, decided.outcome order by decided.days asc
         ) as place,
-        count(*) over (
-            partition by release_request_flow.environment_key, calendar_months.month, release_request_flow.status
-        ) as places
-    from release_request_flow
+        count(*) over (partition by decided.environment_key, calendar_months.month, decided.outcome) as places
+    from decided
     inner join calendar_months
-        on cast(release_request_flow.resolved_at at time zone 'UTC' as date) >= calendar_months.month
-        and cast(release_request_flow.resolved_at at time zone 'UTC' as date) < calendar_months.next_month
-    where release_request_flow.lead_time_days is not null
+        on cast(resolved_on + (1 - extract(day from resolved_on)) * interval 1 day as date) = calendar_months.month
 ),
 
 outcomes as (

@@ -7,8 +7,9 @@ known_numbers as (
         id,
         currency,
         monthly_renewal_cost
-    from phone_number_history
-    qualify row_number() over (partition by id order by valid_from desc) = 1
+    from phone_number_changes
+    where change_type <> 'removed'
+    qualify row_number() over (partition by id order by changed_at desc) = 1
 ),
 
 last_removals as (
