@@ -14,7 +14,8 @@ import pytest
 from talkover import ConfigurationError, NothingLoaded, ReportError, read_view
 from talkover.report.account import Account as Analysed
 from talkover.report.costs import bridge, explained
-from talkover.report.report import NOTEBOOKS, execute, notebooks_folder, write_report
+from talkover.report.kernel import NOTEBOOKS, execute, notebooks_folder
+from talkover.report.report import write_report
 from talkover.sandbox import Account, Sandbox
 
 from .conftest import TODAY, Connector, Histories, at

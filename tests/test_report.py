@@ -20,7 +20,7 @@ from playwright.sync_api import sync_playwright
 from talkover import ReportError, __version__
 from talkover.cli import main
 from talkover.report.account import Account
-from talkover.report.report import NOTEBOOKS, execute
+from talkover.report.kernel import NOTEBOOKS, execute
 
 from .conftest import CHROMIUM, Connector
 from .test_cli import read_to_the_end
@@ -278,7 +278,7 @@ INTERRUPTED = """
 import sys
 from pathlib import Path
 from talkover.report.account import Account
-from talkover.report.report import execute
+from talkover.report.kernel import execute
 
 try:
     execute(Path(sys.argv[1]), Account())

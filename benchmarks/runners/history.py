@@ -45,7 +45,6 @@ def play(size: int, weeks: int) -> None:
                 api_token=sandbox.token,
                 base_url=sandbox.base_url,
                 observed_at=observed_at,
-                is_alone=True,
                 create_views=week == 0,
             )
 

@@ -15,13 +15,13 @@ from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from .account import Account
-from .faults import FAULTS, SERVER_ERROR, TOO_MANY, UNAUTHORIZED, Answer, Fault, Json
+from .faults import FAULTS, SERVER_ERROR, TOO_MANY, UNAUTHORIZED, Answer, Fault
+from .pages import Pagination, filtered, invalid, page_of
 
 PREFIX = "/api/v1/"
 PHONE_NUMBERS = "phone-numbers"
 RELEASE_REQUESTS = "phone-numbers/release-requests"
 TOKEN = "talq_sandbox"
-NUMBER_TYPES = ("voice", "sms", "whatsapp", "mms", "fax")
 HANG_SECONDS = 120
 
 
@@ -75,9 +75,7 @@ class Sandbox:
 
     accounts: Account | dict[str, Account]
     port: int = 0
-    pagination: Literal[
-        "meta", "links", "simple", "size", "more", "total", "nested", "wrapped", "cursor", "silent", "none"
-    ] = "meta"
+    pagination: Pagination = "meta"
     largest_page: int = 100
     caps_pages: bool = False
     faults: list[Fault] = field(default_factory=list)
@@ -149,7 +147,7 @@ class Sandbox:
         try:
             page, size = self._asked_page(request.query), int(request.query.get("per_page", 20))
         except ValueError:
-            return _invalid("page", "The page must be an integer."), None
+            return invalid("page", "The page must be an integer."), None
         fault = next((fault for fault in self.faults if fault.strikes(request.endpoint, page)), None)
         behaviour = fault.answer or FAULTS[fault.kind] if fault else None
         if isinstance(behaviour, Answer):
@@ -163,44 +161,24 @@ class Sandbox:
             account.release(next(iter(account.numbers)))
             account.buy()
         if size < 1 or (size > self.largest_page and not self.caps_pages):
-            return _invalid("per_page", f"The per page must be between 1 and {self.largest_page}."), None
+            return invalid("per_page", f"The per page must be between 1 and {self.largest_page}."), None
         if request.endpoint == PHONE_NUMBERS:
-            rows, wrong = _filtered(list(account.numbers.values()), request.query)
+            rows, wrong = filtered(list(account.numbers.values()), request.query)
             if wrong:
                 return wrong, None
         else:
             rows = list(account.requests.values())
         extra = 1 if behaviour == "wrong-total" else 0
-        return Answer(200, self._page(rows, page, min(size, self.largest_page), extra)), behaviour
+        url = f"{self.base_url}/{PHONE_NUMBERS}"
+        return Answer(
+            200, page_of(rows, page, min(size, self.largest_page), extra=extra, pagination=self.pagination, url=url)
+        ), behaviour
 
     def _asked_page(self, query: Mapping[str, str]) -> int:
         """Raises ValueError."""
         if self.pagination == "cursor":
             return int(query.get("cursor", "after-0").removeprefix("after-")) + 1
         return int(query.get("page", 1))
-
-    def _page(self, rows: list[Json], page: int, size: int, extra: int) -> Json:
-        if self.pagination == "none":
-            return {"success": True, "data": rows}
-        last_page = max(-(-len(rows) // size), 1)
-        body: Json = {"success": True, "data": rows[(page - 1) * size : page * size]}
-        if self.pagination == "links":
-            following = f"{self.base_url}/{PHONE_NUMBERS}?page={page + 1}" if page < last_page else None
-            return body | {"links": {"next": following}, "meta": {"current_page": page, "per_page": size}}
-        meta = {"current_page": page, "per_page": size, "total": len(rows) + extra, "last_page": last_page}
-        following = f"{self.base_url}/{PHONE_NUMBERS}?page={page + 1}" if page < last_page else None
-        told: dict[str, Json] = {
-            "meta": {"meta": meta},
-            "simple": {"current_page": page, "next_page_url": following},
-            "size": {"meta": {"current_page": page, "per_page": size}},
-            "more": {"meta": {"has_more": page < last_page}},
-            "total": {"meta": {"total": len(rows)}},
-            "wrapped": {"data": meta | {"data": body["data"], "next_page_url": following}},
-            "cursor": {"meta": {"next_cursor": f"after-{page}" if page < last_page else None}},
-            "silent": {},
-            "nested": {"meta": {"pagination": {"total": len(rows), "per_page": size, "total_pages": last_page}}},
-        }
-        return body | told[self.pagination]
 
 
 class _Server(ThreadingHTTPServer):
@@ -268,26 +246,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet: the requests are in `Sandbox.seen`."""
-
-
-def _filtered(rows: list[Json], query: Mapping[str, str]) -> tuple[list[Json], Answer | None]:
-    if (type := query.get("type")) is not None:
-        if type not in NUMBER_TYPES:
-            return [], _invalid("type", "The selected type is invalid.")
-        rows = [row for row in rows if row["type"] == type]
-    for name in ("has_voice", "has_whatsapp"):
-        if (wanted := query.get(name)) is not None:
-            if wanted not in ("true", "false"):
-                return [], _invalid(name, f"The {name.replace('_', ' ')} field must be true or false.")
-            rows = [row for row in rows if row[name] is (wanted == "true")]
-    if search := query.get("search"):
-        rows = [row for row in rows if search in (row["number"] or "") or search == row["id"]]
-    return rows, None
-
-
-def _invalid(parameter: str, message: str) -> Answer:
-    body = {"success": False, "message": "The given data was invalid.", "errors": {parameter: [message]}}
-    return Answer(422, body)
 
 
 def _wait_headers(answer: Answer) -> dict[str, str]:

@@ -7,7 +7,7 @@ ends as (
     union all select -1
 ),
 
--- As in cost_changes: what a number could do, and since when; every row of those that became again what they had been.
+-- As in cost_changes: what a number could do, and since when. Of those that became again what they had been, every row.
 spans as (
     select
         id,
