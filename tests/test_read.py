@@ -13,6 +13,7 @@ from typing import Any
 
 import dlt
 import duckdb
+import numpy as np
 import psycopg2
 import pytest
 from dlt.common.destination.exceptions import DestinationException
@@ -21,6 +22,7 @@ from dlt.destinations import snowflake
 from talkover import ConfigurationError, LoadError, NothingLoaded, read_view
 from talkover.load.connection import connect
 from talkover.load.pipeline import Place, open_pipeline
+from talkover.money import NOT_TOLD
 from talkover.sandbox import Account, Sandbox
 from talkover.sync.tables import KEYS
 from talkover.views import view_names
@@ -36,8 +38,8 @@ def test_every_view_and_table_reads_the_same_from_everywhere(loaded: Connector) 
     for name, rows in loaded.tables(*view_names(), *KEYS).items():
         frame = read_view(name, destination=loaded.destination)
         assert len(frame) == len(rows), name
-        untyped = frame.select_dtypes("object")
-        assert list(untyped.columns[untyped.notna().any()]) == [], name
+        filled = frame.dtypes[frame.notna().any()]
+        assert "object" not in filled.map(str).tolist(), (name, filled)
 
 
 @pytest.mark.slow
@@ -140,6 +142,19 @@ def test_the_destination_chooses_columns_and_rows(account: Account, connector: C
     assert read_view("phone_numbers", columns="number", **named)["number"].tolist() == [
         account.numbers[ids[1]]["number"]
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.duckdb
+def test_every_view_can_be_asked_for_a_value_of_each_column(loaded: Connector) -> None:
+    """DuckDB 1.5 waited for ever for a view of costs that was asked so, in the shape that it had then."""
+    for name in view_names():
+        frame = read_view(name, destination=loaded.destination)
+        for column in frame.columns[frame.notna().any()]:
+            value = frame[column].dropna().iloc[0]
+            plain = value.item() if isinstance(value, np.generic) else value
+            if plain != NOT_TOLD:
+                assert len(read_view(name, where={column: plain}, destination=loaded.destination)) > 0, (name, column)
 
 
 def test_a_column_that_is_not_there_is_named(loaded: Connector) -> None:

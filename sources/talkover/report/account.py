@@ -36,7 +36,7 @@ class Account:
     def __post_init__(self) -> None:
         if self.since is not None and not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", str(self.since)):
             raise ConfigurationError(f"since={self.since!r} is no month: write it as 2026-01")
-        there = self._there  # read at once, so that an account without data says so here
+        there = sorted(self._runs["environment_key"].unique())
         if self.environment is not None and self.environment not in there:
             raise ConfigurationError(f"environment {self.environment!r} was never loaded. There are {', '.join(there)}")
 
@@ -78,16 +78,16 @@ class Account:
     @property
     def environments(self) -> list[str]:
         """Names of the environments that are looked at."""
-        return self._there if self.environment is None else [self.environment]
+        return sorted(self._runs["environment_key"].unique()) if self.environment is None else [self.environment]
 
     @cached_property
-    def _there(self) -> list[str]:
-        return sorted(read_view("data_health", **self._where)["environment_key"].unique())
+    def _runs(self) -> pd.DataFrame:
+        return read_view("load_runs", columns=["environment_key", "observed_at"], **self._where)
 
     @cached_property
     def months(self) -> list[pd.Timestamp]:
         """The months to look at, oldest first; the last is the current one."""
-        runs = read_view("load_runs", columns=["observed_at"], environment=self.environment, **self._where)
+        runs = self._runs[self._runs["environment_key"].isin(self.environments)]
         now = pd.Timestamp.now("UTC")
         first = min(now, runs["observed_at"].min()).tz_localize(None)
         there = list(pd.date_range(first.normalize().replace(day=1), now.tz_localize(None), freq="MS"))

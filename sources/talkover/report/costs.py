@@ -45,9 +45,8 @@ def bridge(monthly: pd.DataFrame, first_months: Mapping[str, pd.Timestamp]) -> p
     )
 
 
-def explained(changes: pd.DataFrame, requests: pd.DataFrame) -> pd.DataFrame:
-    """`cost_changes`, newest first, each with a `why`; `requests` have `status` and `phone_number_id`."""
-    approved = requests[requests["status"] == "approved"]["phone_number_id"]
+def explained(changes: pd.DataFrame, approved: pd.DataFrame) -> pd.DataFrame:
+    """`cost_changes`, newest first, each with a `why`; `approved` are the `release_requests` that were."""
     # Removed and added at the same instant: it never left.
     moved = changes.duplicated(["phone_number_id", "changed_at"], keep=False)
     added, removed = changes["kind"] == "added", changes["kind"] == "removed"
@@ -55,7 +54,7 @@ def explained(changes: pd.DataFrame, requests: pd.DataFrame) -> pd.DataFrame:
     why[(changes["monthly_cost"] > 0).astype(bool)] = "price went up"
     why[added] = "new in the list"
     why[removed] = "left the list, no approved request"
-    why[removed & changes["phone_number_id"].isin(approved)] = "given back"
+    why[removed & changes["phone_number_id"].isin(approved["phone_number_id"])] = "given back"
     why[moved] = "moved between currencies or environments"
     return changes.assign(why=why).sort_values("changed_at", ascending=False, kind="stable")
 

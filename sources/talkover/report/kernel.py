@@ -34,7 +34,7 @@ launch_new_instance(ignore_cwd=True, exec_PYTHONSTARTUP=False)
 
 DUCKDB_BOUNDS = "destination.duckdb.credentials.global_config"
 """dlt's setting for DuckDB's. By itself DuckDB takes up to four fifths of the machine's memory to work a view out."""
-DUCKDB_MEMORY = "300MiB"
+DUCKDB_MEMORY = "250MiB"
 
 
 def notebooks_folder() -> Path:

@@ -16,16 +16,18 @@ def as_of(history: pd.DataFrame, month: pd.Timestamp) -> pd.DataFrame:
     return history[(history["valid_from"] < end) & (history["valid_to"].isna() | (history["valid_to"] >= end))]
 
 
-def backlog_by_month(history: pd.DataFrame, months: Sequence[pd.Timestamp]) -> pd.DataFrame:
-    """One row a month and environment of `release_request_history`: requests pending at its end, or now."""
+def backlog_by_month(waits: pd.DataFrame, environments: Sequence[str], months: Sequence[pd.Timestamp]) -> pd.DataFrame:
+    """One row a month and environment: how many of `waits`, the rows of `release_request_history` that are pending,
+    held at its end or hold now.
+    """
     rows = [
         {
             "month": month,
             "environment_key": environment,
             "group": environment,
-            "pending": len(as_of(requests[requests["status"] == "pending"], month)),
+            "pending": len(as_of(waits[waits["environment_key"] == environment], month)),
         }
-        for environment, requests in history.groupby("environment_key", observed=True)
+        for environment in environments
         for month in months
     ]
     return pd.DataFrame(rows, columns=["month", "environment_key", "group", "pending"])
@@ -42,9 +44,9 @@ def decisions_by_month(times: pd.DataFrame, months: Sequence[pd.Timestamp]) -> p
     return counts.reset_index().assign(group=lambda frame: frame["environment_key"])
 
 
-def costs_at_stake(requests: pd.DataFrame, status: str) -> list[str]:
-    """What the numbers of `release_request_flow` in that status cost a month, a text a currency; each number once."""
-    at_stake = requests[(requests["status"] == status) & requests["cost_at_stake"].notna()]
+def costs_at_stake(requests: pd.DataFrame) -> list[str]:
+    """What the numbers of those rows of `release_request_flow` cost a month, a text a currency; each number once."""
+    at_stake = requests[requests["cost_at_stake"].notna()]
     return [
         money(total(costs["cost_at_stake"]), str(costs["currency"].iloc[0]))
         for _, costs in at_stake.groupby("group", sort=False)

@@ -30,24 +30,24 @@ spans as (
         case when change_type <> 'removed' then environment_key end
 ),
 
-followed_spans as (
+span_steps as (
     select
-        id,
-        last_so_at,
-        lead(changed_at) over (partition by id order by changed_at asc) as next_changed_at
+        *,
+        lag(last_so_at) over (partition by id order by changed_at asc) as last_seen_before
     from spans
 ),
 
-returned as (
-    select distinct id
-    from followed_spans
-    where next_changed_at < last_so_at
+flagged as (
+    select
+        *,
+        max(case when last_seen_before > changed_at then 1 else 0 end) over (partition by id) as has_returned
+    from span_steps
 ),
 
 rows_that_count as (
     select id, has_fax, has_mms, has_sms, has_voice, has_whatsapp, held_in, changed_at
-    from spans
-    where id not in (select id from returned)
+    from flagged
+    where has_returned = 0
     union all
     select
         id,
@@ -59,7 +59,7 @@ rows_that_count as (
         case when change_type <> 'removed' then environment_key end,
         changed_at
     from phone_number_changes
-    where id in (select id from returned)
+    where id in (select id from flagged where has_returned = 1)
 ),
 
 versions as (

@@ -31,40 +31,24 @@ spans as (
         case when change_type <> 'removed' then environment_key end
 ),
 
-followed_spans as (
+span_steps as (
     select
-        id,
-        last_so_at,
-        lead(changed_at) over (partition by id order by changed_at asc) as next_changed_at
+        *,
+        lag(held_in) over (partition by id order by changed_at asc) as was_held_in,
+        lag(currency) over (partition by id order by changed_at asc) as old_currency,
+        lag(monthly_renewal_cost) over (partition by id order by changed_at asc) as old_renewal_cost,
+        lag(last_so_at) over (partition by id order by changed_at asc) as last_seen_before
     from spans
 ),
 
--- Numbers that became again what they had been before: of them every row counts.
-returned as (
-    select distinct id
-    from followed_spans
-    where next_changed_at < last_so_at
-),
-
-rows_that_count as (
-    select id, number, country_code, type, currency, monthly_renewal_cost, held_in, changed_at
-    from spans
-    where id not in (select id from returned)
-    union all
+flagged as (
     select
-        id,
-        number,
-        country_code,
-        type,
-        currency,
-        monthly_renewal_cost,
-        case when change_type <> 'removed' then environment_key end,
-        changed_at
-    from phone_number_changes
-    where id in (select id from returned)
+        *,
+        max(case when last_seen_before > changed_at then 1 else 0 end) over (partition by id) as has_returned
+    from span_steps
 ),
 
-versions as (
+steps as (
     select
         id,
         number,
@@ -72,24 +56,44 @@ versions as (
         type,
         changed_at,
         held_in,
-        coalesce(monthly_renewal_cost, 0) as cost,
-        coalesce(currency, '') as currency_group
-    from rows_that_count
-),
-
-steps as (
+        currency,
+        monthly_renewal_cost,
+        was_held_in,
+        old_currency,
+        old_renewal_cost
+    from flagged
+    where has_returned = 0
+    union all
     select
-        *,
-        lag(held_in) over (partition by id order by changed_at asc) as was_held_in,
-        lag(currency_group) over (partition by id order by changed_at asc) as old_currency_group,
-        lag(cost) over (partition by id order by changed_at asc) as old_cost
-    from versions
+        id,
+        number,
+        country_code,
+        type,
+        changed_at,
+        case when change_type <> 'removed' then environment_key end,
+        currency,
+        monthly_renewal_cost,
+        lag(case when change_type <> 'removed' then environment_key end) over (partition by id order by changed_at asc),
+        lag(currency) over (partition by id order by changed_at asc),
+        lag(monthly_renewal_cost) over (partition by id order by changed_at asc)
+    from phone_number_changes
+    where id in (select id from flagged where has_returned = 1)
 ),
 
 sorted_steps as (
     select
-        *,
-        case when held_in = was_held_in and currency_group = old_currency_group then 1 else 0 end as stays
+        id,
+        number,
+        country_code,
+        type,
+        changed_at,
+        held_in,
+        was_held_in,
+        coalesce(currency, '') as currency_group,
+        coalesce(old_currency, '') as old_currency_group,
+        coalesce(monthly_renewal_cost, 0) as cost,
+        coalesce(old_renewal_cost, 0) as old_cost,
+        case when held_in = was_held_in and coalesce(currency, '') = coalesce(old_currency, '') then 1 else 0 end as stays
     from steps
 ),
 
@@ -115,17 +119,15 @@ moves as (
 )
 
 select
-    moves.id as phone_number_id,
-    moves.in_environment as environment_key,
-    moves.number,
-    moves.country_code,
-    moves.type,
-    nullif(moves.in_currency, '') as currency,
-    moves.kind,
-    moves.moved as numbers,
-    moves.by_cost as monthly_cost,
-    calendar_months.month,
-    moves.changed_at
+    id as phone_number_id,
+    in_environment as environment_key,
+    number,
+    country_code,
+    type,
+    nullif(in_currency, '') as currency,
+    kind,
+    moved as numbers,
+    by_cost as monthly_cost,
+    cast(changed_on + (1 - extract(day from changed_on)) * interval 1 day as date) as month,
+    changed_at
 from moves
-inner join calendar_months
-    on cast(changed_on + (1 - extract(day from changed_on)) * interval 1 day as date) = calendar_months.month
