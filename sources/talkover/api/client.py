@@ -177,21 +177,24 @@ class TalkoverClient:
         """Page `number`, which the parameters `asked` ask for."""
         if number > MAX_PAGES:
             raise UnexpectedPayload(f"{self.transport.where(endpoint)} has more than {MAX_PAGES} pages, the limit")
+
+        def parse(body: Any) -> Page:
+            try:
+                return parse_page(body, read, number)
+            except UnexpectedPayload as error:
+                raise UnexpectedPayload(
+                    f"{self.transport.where(endpoint)} answered 200 with {self.transport.redact(str(error))}"
+                ) from None
+
         try:
             size = {} if self._per_page is None else {"per_page": self._per_page}
-            body = self.transport.get(endpoint, {**size, **asked})
+            page: Page = self.transport.get(endpoint, {**size, **asked}, parse)
         except ApiError as error:
             if number > 1 or error.status != 422 or "per_page" not in error.fields or self._per_page is None:
                 raise
             log.info("%s: per_page=%s is refused; using the server's own page size", endpoint, self._per_page)
             self._per_page = None
-            body = self.transport.get(endpoint, asked)
-        try:
-            page = parse_page(body, read, number)
-        except UnexpectedPayload as error:
-            raise UnexpectedPayload(
-                f"{self.transport.where(endpoint)} answered 200 with {self.transport.redact(str(error))}"
-            ) from None
+            page = self.transport.get(endpoint, asked, parse)
         self.on_page(endpoint, page.last_page or 1)
         return page
 

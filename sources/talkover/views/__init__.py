@@ -6,6 +6,7 @@ phone_numbers, phone_number_changes, …, load_runs → current_numbers, monthly
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -67,7 +68,7 @@ def create_views(client: SqlClientBase[Any], folder: Path, now: datetime | None 
     """
     kept = _statements(client, folder / KEPT, now)
     statements = kept["statements"]
-    if not again and kept["are_made"] and _are_there(client):
+    if not again and kept["are_made"] and _are_there(client, statements):
         return Views(tuple(statements))
     failed = _run(client, statements)
     _keep(folder / KEPT, kept | {"are_made": not failed})
@@ -85,9 +86,9 @@ def create_views(client: SqlClientBase[Any], folder: Path, now: datetime | None 
     return Views(tuple(name for name in possible if name not in failed), failed, missing)
 
 
-def _are_there(client: SqlClientBase[Any]) -> bool:
-    """Whether the dataset has every view; said by a destination that lists views as the SQL standard has it."""
-    paths = [client.make_qualified_table_name_path(name, quote=False) for name in view_names()]
+def _are_there(client: SqlClientBase[Any], names: Iterable[str]) -> bool:
+    """Whether the dataset has the views `names`; said by a destination that lists views as the SQL standard has it."""
+    paths = [client.make_qualified_table_name_path(name, quote=False) for name in names]
     listed = "select table_name from information_schema.views where table_schema = %s"
     try:
         found = client.execute_sql(listed, paths[0][-2])
