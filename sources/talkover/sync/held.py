@@ -141,7 +141,8 @@ class Held:
         with self._client as client:
             query = _query(client, table, columns, latest=latest, ids=len(ids))
             try:
-                return pa.concat_tables([schema.empty_table(), *_stream(client, query, ids, schema)])
+                rows = pa.concat_tables([schema.empty_table(), *_stream(client, query, ids, schema)])
+                return rows.combine_chunks()  # a copy, since DuckDB's own batches take up more than they hold
             except DestinationUndefinedEntity:
                 self.missing.add(table)  # the first run, or a table dropped by hand
                 return schema.empty_table()
