@@ -171,7 +171,7 @@ def test_jobs_that_a_killed_load_did_not_note_as_done_are_run_again(account: Acc
     jobs = list(Path("dlt").glob("pipelines/*/load/normalized/*/new_jobs/*"))
     for job in jobs:
         job.rename(job.parent.parent / "started_jobs" / job.name)
-    assert len(jobs) == 6, "a job a table"
+    assert {job.name.partition(".")[0] for job in jobs} >= {*TABLES}
     assert loaded.load().notes == ["finished what an earlier run left pending"]
     assert loaded.state() == expected
 
