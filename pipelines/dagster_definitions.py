@@ -94,15 +94,16 @@ def run_metadata(summary: talkover.Summary, table: str) -> dict[str, Any]:
 )
 def listings_are_fresh() -> Iterator[dg.AssetCheckResult]:
     """Reads in `data_health` how old the last complete listing of each environment is."""
-    health = talkover.read_view("data_health").set_index("resource")
-    ages = datetime.now(timezone.utc) - health["last_complete_listing_at"]
+    rows = talkover.read_arrow("data_health", columns=["resource", "last_complete_listing_at"]).to_pylist()
     for listing in LISTINGS:
-        oldest = ages[ages.index == listing].max(skipna=False)  # NaT where it was never asked, which is not fresh
+        listed_at = [row["last_complete_listing_at"] for row in rows if row["resource"] == listing]
+        is_known = bool(listed_at) and None not in listed_at  # else it was never asked, which is not fresh
+        age = datetime.now(timezone.utc) - min(listed_at) if is_known else None
         yield dg.AssetCheckResult(
             check_name="is_fresh",
             asset_key=key(listing),
-            passed=bool(oldest <= MAX_AGE),
-            metadata={"age_hours": round(oldest / timedelta(hours=1), 1)},
+            passed=age is not None and age <= MAX_AGE,
+            metadata={"age_hours": "never listed" if age is None else round(age / timedelta(hours=1), 1)},
         )
 
 

@@ -19,7 +19,7 @@ import pytest
 from dlt.common.destination.exceptions import DestinationException
 from dlt.destinations import snowflake
 
-from talkover import ConfigurationError, LoadError, NothingLoaded, read_view
+from talkover import ConfigurationError, LoadError, NothingLoaded, read_arrow, read_view
 from talkover.load.connection import connect
 from talkover.load.pipeline import Place, open_pipeline
 from talkover.money import NOT_TOLD
@@ -161,6 +161,19 @@ def test_a_column_that_is_not_there_is_named(loaded: Connector) -> None:
     for asked in ({"columns": ["cost", "month"]}, {"where": {"cost": 1}}):
         with pytest.raises(ConfigurationError, match=r"^monthly_cost has no column cost. There are month, "):
             read_view("monthly_cost", destination=loaded.destination, **asked)  # type: ignore[arg-type]
+
+
+def test_an_arrow_table_has_the_types_of_names_everywhere(loaded: Connector) -> None:
+    numbers = read_arrow("current_numbers", destination=loaded.destination)
+    types = {
+        name: str(numbers.schema.field(name).type) for name in ("monthly_renewal_cost", "created_at", "auto_renewal")
+    }
+    assert types == {
+        "monthly_renewal_cost": "decimal128(18, 4)",
+        "created_at": "timestamp[us, tz=UTC]",
+        "auto_renewal": "bool",
+    }
+    assert numbers.num_rows == 57
 
 
 def test_the_configured_destination_is_read(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:

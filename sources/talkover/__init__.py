@@ -6,7 +6,7 @@
     dlt.pipeline("talkover_pipeline", destination="duckdb", dataset_name="talkover").run(talkover_source())
 
 `load_account` does the same with everything around it that a schedule needs: a lock, retries, views, a summary.
-`read_view` gives what was loaded as pandas data frames.
+`read_view` gives what was loaded as pandas data frames, `read_arrow` as Arrow tables.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .errors import (
 if TYPE_CHECKING:
     from .load.load import load_account
     from .load.summary import Summary
-    from .report.read import read_view
+    from .report.read import read_arrow, read_view
     from .sync.source import talkover_source
 
 __version__ = "0.1.0"
@@ -55,6 +55,7 @@ __all__ = [
     "ViewError",
     "__version__",
     "load_account",
+    "read_arrow",
     "read_view",
     "talkover_source",
 ]
@@ -63,6 +64,7 @@ _LAZY = {
     "talkover_source": ".sync.source",
     "load_account": ".load.load",
     "Summary": ".load.summary",
+    "read_arrow": ".report.read",
     "read_view": ".report.read",
 }
 

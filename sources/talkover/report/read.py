@@ -1,4 +1,4 @@
-"""Views and tables as pandas data frames, for notebooks: the configured destination, opened read-only.
+"""Views and tables as pandas data frames or Arrow tables: the configured destination, opened read-only.
 
 from talkover import read_view
 
@@ -26,6 +26,7 @@ from ..load.pipeline import PIPELINE, Place, open_pipeline, what_to_run
 from ..load.settings import defaults
 from ..sync.tables import KEYS
 from ..views import view_names
+from .columns import typed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,36 @@ def read_view(
 
     Money is exact: `decimal128(18, 4)` of Arrow, whose sums are `Decimal`. Names of few values are categories, in which
     null is "not told". Instants are UTC, days are timestamps without a zone, counts, truths and texts are pandas'
-    nullable types.
+    nullable types. Arguments and errors are those of `read_arrow`; ConfigurationError also where pandas is missing.
+    """
+    try:
+        from .frame import to_frame  # noqa: PLC0415  pandas belongs to the extra `notebooks`
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"{error.name} is missing. Run: pip install 'talkover[notebooks]'") from None
+    return to_frame(
+        read_arrow(
+            name,
+            columns=columns,
+            where=where,
+            environment=environment,
+            destination=destination,
+            dataset=dataset,
+            pipeline_name=pipeline_name,
+        )
+    )
+
+
+def read_arrow(
+    name: str,
+    *,
+    columns: Sequence[str] | None = None,
+    where: Mapping[str, Any] | None = None,
+    environment: str | None = None,
+    destination: Any = None,
+    dataset: str | None = None,
+    pipeline_name: str = PIPELINE,
+) -> pa.Table:
+    """The same as an Arrow table, for all who do without pandas.
 
     Args:
         name: of a view or table.
@@ -58,13 +88,9 @@ def read_view(
 
     Raises:
         NothingLoaded: the destination has no such view yet.
-        ConfigurationError: there is no view or table of that name, it has no such column, or pandas is not installed.
+        ConfigurationError: there is no view or table of that name, or it has no such column.
         LoadError: the destination does not answer, or a load holds DuckDB's file just now.
     """
-    try:
-        from .frame import to_frame  # noqa: PLC0415  pandas belongs to the extra `notebooks`
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(f"{error.name} is missing. Run: pip install 'talkover[notebooks]'") from None
     if name not in (*view_names(), *KEYS):
         raise ConfigurationError(f"{name!r} is no view or table. There are {', '.join(sorted((*view_names(), *KEYS)))}")
     wanted = dict(where or {}) | ({} if environment is None else {"environment_key": environment})
@@ -77,7 +103,7 @@ def read_view(
         except DestinationUndefinedEntity:
             holds_no = f"{place.shown} holds no {name} in dataset {place.pipeline.dataset_name!r}"
             raise NothingLoaded(f"{holds_no} yet: {what_to_run(pipeline_name)}") from None
-    return to_frame(table)
+    return typed(table)
 
 
 @contextmanager
