@@ -7,7 +7,7 @@ ends as (
     union all select -1
 ),
 
--- As in cost_changes: what a number could do, and since when. Of those that became again what they had been, every row.
+-- As in cost_changes: what a number could do, and since when.
 spans as (
     select
         id,
@@ -37,6 +37,7 @@ span_steps as (
     from spans
 ),
 
+-- Numbers that became again what they had been before have spans that overlap: of them every row counts.
 flagged as (
     select
         *,

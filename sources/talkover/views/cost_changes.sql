@@ -41,6 +41,7 @@ span_steps as (
     from spans
 ),
 
+-- Numbers that became again what they had been before have spans that overlap: of them every row counts.
 flagged as (
     select
         *,
