@@ -31,6 +31,7 @@ ASK = """
 import duckdb, json, pyarrow, sys, time
 started = time.monotonic()
 with duckdb.connect("loaded.duckdb", read_only=True) as connection:
+    connection.execute("set enable_progress_bar = false")  # it goes to stdout where Python runs a text
     answer = connection.sql(sys.argv[1]).to_arrow_table()
 seconds = time.monotonic() - started
 print(json.dumps({"seconds": seconds, "value": answer[0][0].as_py()}, default=str))
