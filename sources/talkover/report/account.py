@@ -36,7 +36,7 @@ class Account:
     def __post_init__(self) -> None:
         if self.since is not None and not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", str(self.since)):
             raise ConfigurationError(f"since={self.since!r} is no month: write it as 2026-01")
-        there = sorted(self._runs["environment_key"].unique())
+        there = self._there  # read at once, so that an account without data says so here
         if self.environment is not None and self.environment not in there:
             raise ConfigurationError(f"environment {self.environment!r} was never loaded. There are {', '.join(there)}")
 
@@ -78,7 +78,11 @@ class Account:
     @property
     def environments(self) -> list[str]:
         """Names of the environments that are looked at."""
-        return sorted(self._runs["environment_key"].unique()) if self.environment is None else [self.environment]
+        return self._there if self.environment is None else [self.environment]
+
+    @property
+    def _there(self) -> list[str]:
+        return sorted(self._runs["environment_key"].unique())
 
     @cached_property
     def _runs(self) -> pd.DataFrame:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dlt
-import orjson
 import pyarrow as pa
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.utils import set_working_dir
 
+from ..api.unknown import as_json
 from ..errors import ConfigurationError, NothingLoaded
 from ..load.connection import connect
 from ..load.failures import plain_errors
@@ -153,5 +153,5 @@ def _refuse_unknown(asked: Collection[str], name: str, there: Sequence[str]) -> 
 def _column(values: Sequence[Any]) -> pa.Array:
     """A column of the rows of a driver. psycopg2 has parsed JSON, which is text to all others."""
     if any(isinstance(value, (dict, list)) for value in values):
-        values = [None if value is None else orjson.dumps(value).decode() for value in values]
+        values = [None if value is None else as_json(value) for value in values]
     return pa.array(values)
