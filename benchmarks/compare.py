@@ -20,7 +20,7 @@ from pathlib import Path
 from aims import Results, aims
 from contest import CHANGED, LATENCY_MS, NEXT_DAY, PHASES, SAME, Result, compare
 from measure import AIMS, figure, machine, own_command, replace_part, table
-from tools import DUCKDB, POSTGRES, TOOLS, page_size, programs_of, versions
+from tools import DUCKDB, LARGE, POSTGRES, SLOW, TOOLS, page_size, programs_of, versions
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def page(results: Results, installed: Mapping[str, Mapping[str, str]], repeats: 
     now = datetime.now(timezone.utc)
     parts = [
         f"Made on {now:%Y-%m-%d} by `{own_command()}` on {machine()}.",
-        f"Times are medians of {repeats}, peaks the highest.",
+        f"Times are medians of {repeats}, peaks the highest. From {LARGE:,} numbers on {', '.join(SLOW)} ran once.",
         "### Aims",
         table(AIMS, list(aims(results))),
     ]

@@ -19,7 +19,7 @@ from typing import Any
 import psycopg2
 from measure import ROOT, Api, CommandFailed, Cost, api, run
 from server import NEW_AGENT, NUMBERS, REQUESTS, Listings
-from tools import DATABASE, DUCKDB, POSTGRES, TOOLS, Tool, page_size
+from tools import DATABASE, DUCKDB, LARGE, POSTGRES, SLOW, TOOLS, Tool, page_size
 
 sys.path.insert(0, str(ROOT))
 from tests.postgres import postgres
@@ -160,13 +160,16 @@ class Contender:
 
 
 def compare(destination: str, size: int, programs: Mapping[str, Path], repeats: int) -> dict[str, Result]:
-    """Every tool of `programs` at one size, into one destination. One that failed is run no more."""
+    """Every tool of `programs` at one size, into one destination. One that failed is run no more, nor is a slow one."""
     tools = TOOLS[destination]
     contenders = {name: Contender(tools[name], programs[name], SELECT[destination]) for name in programs}
+    results = {name: contender.result for name, contender in contenders.items()}
     served, per_page = Listings(size), page_size(size)
     with api(size, per_page, LATENCY_MS.get(size, 0)) as server, databases(destination) as new_database:
         changes = {CHANGED: (server.change, served.change), NEXT_DAY: (server.next_day, served.next_day)}
         for repeat in range(repeats):
+            if repeat and size >= LARGE:
+                contenders = {name: contender for name, contender in contenders.items() if name not in SLOW}
             with tempfile.TemporaryDirectory(prefix="talkover-bench-") as place:
                 for name, contender in contenders.items():
                     contender.begin(Path(place, name), new_database(name))
@@ -178,7 +181,7 @@ def compare(destination: str, size: int, programs: Mapping[str, Path], repeats: 
                         told = f"{size:,} numbers into {destination}, {repeat + 1} of {repeats}, {phase}: {name}"
                         print(told, file=sys.stderr)
                         contender.run(phase, server, per_page, expected)
-    return {name: contender.result for name, contender in contenders.items()}
+    return results
 
 
 @contextmanager
