@@ -61,7 +61,7 @@ newest: .venv-newest/installed  ## every quick test with the newest of everythin
 	.venv-newest/bin/ruff check .
 	.venv-newest/bin/pytest -n $(WORKERS) $(QUICK)
 
-bench: .venv/installed  ## measure against what else one would run, and how cost grows (three hours; docs/performance.md)
+bench: .venv/installed  ## measure against what else one would run, and how cost grows (an hour and a half; docs/performance.md)
 	$(BIN)/python benchmarks/compare.py --markdown docs/performance.md
 	$(BIN)/python benchmarks/growth.py --markdown docs/performance.md --plot docs/growth.svg
 	$(BIN)/python benchmarks/reading.py --markdown docs/performance.md
