@@ -160,7 +160,10 @@ class Contender:
 
 
 def compare(destination: str, size: int, programs: Mapping[str, Path], repeats: int) -> dict[str, Result]:
-    """Every tool of `programs` at one size, into one destination. One that failed is run no more, nor is a slow one."""
+    """Every tool of `programs` at one size, into one destination.
+
+    One that failed is run no more; those that are SLOW run once at a LARGE size.
+    """
     tools = TOOLS[destination]
     contenders = {name: Contender(tools[name], programs[name], SELECT[destination]) for name in programs}
     results = {name: contender.result for name, contender in contenders.items()}
