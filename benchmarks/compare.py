@@ -1,4 +1,4 @@
-"""Talkover against what one would run instead: time, memory, requests and rows written, side by side in one run.
+"""Talkover against what one would run instead: time, memory, requests and rows written, compared in one run.
 
     python benchmarks/compare.py --sizes 200,10000,200000 --postgres 200000 --markdown docs/performance.md
     python benchmarks/compare.py --sizes 200 --postgres 5000 --only talkover,dlt,floor --repeat 1

@@ -99,7 +99,7 @@ class Expected:
 
 @dataclass
 class Contender:
-    """A tool, and what its runs at one size came to. They go where `begin` was told last."""
+    """A tool, and what its runs at one size came to. They go where `begin` was called with last."""
 
     tool: Tool
     programs: Path
@@ -181,15 +181,15 @@ def compare(destination: str, size: int, programs: Mapping[str, Path], repeats: 
                         change()
                     expected = Expected.of(served)
                     for name, contender in contenders.items():
-                        told = f"{size:,} numbers into {destination}, {repeat + 1} of {repeats}, {phase}: {name}"
-                        print(told, file=sys.stderr)
+                        progress = f"{size:,} numbers into {destination}, {repeat + 1} of {repeats}, {phase}: {name}"
+                        print(progress, file=sys.stderr)
                         contender.run(phase, server, per_page, expected)
     return results
 
 
 @contextmanager
 def databases(destination: str) -> Iterator[Callable[[str], Mapping[str, str]]]:
-    """Makes an empty database of a name and tells the setting that a run finds it by; DuckDB needs none."""
+    """Makes an empty database of a name and returns the setting that a run finds it by; DuckDB needs none."""
     if destination == DUCKDB:
         yield lambda _: {}
         return

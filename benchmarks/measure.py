@@ -60,8 +60,8 @@ class Api:
 
     def asked(self) -> tuple[int, float]:
         """Requests since this was asked last, and the seconds from the first to the last answer of each listing."""
-        told = self._ask(Request(f"http://127.0.0.1:{self.port}/requests"))
-        return told["requests"], told["seconds"]
+        answer = self._ask(Request(f"http://127.0.0.1:{self.port}/requests"))
+        return answer["requests"], answer["seconds"]
 
     def _ask(self, request: Request) -> Any:
         with urlopen(request, timeout=600) as response:  # noqa: S310  a change makes large pages anew

@@ -4,7 +4,7 @@
 
 GET /api/v1/phone-numbers and /api/v1/phone-numbers/release-requests (page, per_page; any token) as the API's OpenAPI
 file has them. POST /change changes ten numbers and a request, POST /next-day also the countdown of every number; GET
-/requests tells what was asked since it was called last. Rows are a thousand of the sandbox's, repeated under ids and
+/requests returns what was requested since the last call. Rows are a thousand of the sandbox's, repeated under ids and
 numbers of their own.
 """
 

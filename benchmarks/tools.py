@@ -17,7 +17,7 @@ from tests.environments import environment
 
 RUNNERS = ROOT / "benchmarks/runners"
 CONCURRENCY = 4
-"""Pages side by side: what talkover does unless told otherwise, and the floor with threads."""
+"""Pages fetched concurrently: what talkover does by default, and the floor with threads."""
 
 LARGE = 50_000
 """From here on pages are of 5,000 rows: with 100 it would be the server that is measured. SLOW tools run once."""
@@ -28,7 +28,7 @@ DATABASE = "DESTINATION__POSTGRES__CREDENTIALS"
 """The setting with the URL of the database, for dlt and for the floor."""
 
 NO_GZIP = {"DATA_WRITER__DISABLE_COMPRESSION": "true", "NORMALIZE__DATA_WRITER__DISABLE_COMPRESSION": "true"}
-"""What dlt writes on its way is packed unless it is told so; talkover tells it too."""
+"""What dlt writes on its way is packed unless configured otherwise, as talkover does."""
 
 Command = Callable[[Path, str, int, Path], Sequence[str]]
 """Makes a command line of the folder of programs, the base URL, the page size and the folder to work in."""
@@ -39,7 +39,7 @@ class Tool:
     """A tool. It leaves its rows in `schema`, of loaded.duckdb or of a database in PostgreSQL.
 
     `environment` names what holds its `packages`; `stamp` is a column that is new in every row that a run writes;
-    `agents` is the SQL for the ids of numbers that an agent is on; `told` are the packages whose versions a reader
+    `agents` is the SQL for the ids of numbers that an agent is on; `shown` are the packages whose versions a reader
     wants to know; `tables` are those whose written rows are counted.
     """
 
@@ -49,7 +49,7 @@ class Tool:
     schema: str
     stamp: str
     agents: str
-    told: tuple[str, ...]
+    shown: tuple[str, ...]
     settings: Mapping[str, str] = field(default_factory=dict)
     tables: tuple[str, ...] = ("phone_numbers", "release_requests")
 
@@ -61,7 +61,7 @@ def script(name: str, *arguments: str) -> Command:
     return command
 
 
-def talkover(environment: str, package: str, told: str, settings: Mapping[str, str]) -> Tool:
+def talkover(environment: str, package: str, shown: str, settings: Mapping[str, str]) -> Tool:
     def command(programs: Path, base_url: str, per_page: int, _folder: Path) -> Sequence[str]:
         asked = [f"SOURCES__TALKOVER__BASE_URL={base_url}", f"SOURCES__TALKOVER__PER_PAGE={per_page}"]
         return ["env", *asked, str(programs / "talkover"), "load", "--json"]
@@ -74,7 +74,7 @@ def talkover(environment: str, package: str, told: str, settings: Mapping[str, s
         schema="talkover",
         stamp="_dlt_load_id",
         agents="select phone_number_id from talkover.phone_number_agents where agent_id = ?",
-        told=("talkover", "dlt", told),
+        shown=("talkover", "dlt", shown),
         settings={"TALKOVER_TOKEN": "talq_benchmark", **concurrency, **settings},
         tables=("phone_numbers", "release_requests", "phone_number_changes", "release_request_changes"),
     )
@@ -88,7 +88,7 @@ def floor(*arguments: str) -> Tool:
         schema="main",
         stamp="loaded_at",
         agents="select id from phone_numbers where position(? in agents::text) > 0",
-        told=("requests", "orjson", "duckdb"),
+        shown=("requests", "orjson", "duckdb"),
     )
 
 
@@ -100,7 +100,7 @@ def floor_postgres() -> Tool:
         schema="public",
         stamp="loaded_at",
         agents="select id from phone_numbers where position(? in agents::text) > 0",
-        told=("requests", "orjson", "psycopg2-binary"),
+        shown=("requests", "orjson", "psycopg2-binary"),
     )
 
 
@@ -115,7 +115,7 @@ def plain_dlt(*arguments: str, **settings: str) -> Tool:
             "select id from plain.phone_numbers where _dlt_id in "
             "(select _dlt_parent_id from plain.phone_numbers__agents where id = ?)"
         ),
-        told=("dlt", "duckdb"),
+        shown=("dlt", "duckdb"),
         settings=settings,
     )
 
@@ -125,7 +125,7 @@ def dlt_postgres(*arguments: str, **settings: str) -> Tool:
         plain_dlt("--destination", "postgres", *arguments, **settings),
         environment="dlt-postgres",
         packages=("dlt[postgres,parquet]", "adbc-driver-postgresql"),  # which it loads Parquet with
-        told=("dlt", "psycopg2-binary", "adbc-driver-postgresql"),
+        shown=("dlt", "psycopg2-binary", "adbc-driver-postgresql"),
     )
 
 
@@ -144,7 +144,7 @@ def singer() -> Tool:
         schema="plain",
         stamp="_sdc_batched_at",
         agents="select id from plain.phone_numbers where position(? in agents::text) > 0",
-        told=("singer-sdk", "target-duckdb", "duckdb"),
+        shown=("singer-sdk", "target-duckdb", "duckdb"),
     )
 
 
@@ -177,7 +177,7 @@ def meltano() -> Tool:
         environment="meltano",
         packages=("meltano", *pair.packages),
         command=command,
-        told=("meltano", *pair.told),
+        shown=("meltano", *pair.shown),
         settings={"MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false"},
     )
 
@@ -190,7 +190,7 @@ def pyairbyte() -> Tool:
         schema="plain",
         stamp="_airbyte_extracted_at",
         agents="select id from plain.phone_numbers where position(? in agents::text) > 0",
-        told=("airbyte", "airbyte-cdk", "duckdb"),
+        shown=("airbyte", "airbyte-cdk", "duckdb"),
         settings={"AIRBYTE_OFFLINE_MODE": "1"},  # no registry of connectors is needed: the manifest is ours
     )
 
@@ -235,6 +235,6 @@ def programs_of(tool: Tool) -> Path:
 
 def versions(tool: Tool, programs: Path) -> str:
     """As they are in its environment."""
-    tell = "import importlib.metadata as m, sys; print(*(f'{p} {m.version(p)}' for p in sys.argv[1:]), sep=', ')"
-    command: list[Any] = [programs / "python", "-c", tell, *tool.told]
+    versions = "import importlib.metadata as m, sys; print(*(f'{p} {m.version(p)}' for p in sys.argv[1:]), sep=', ')"
+    command: list[Any] = [programs / "python", "-c", versions, *tool.shown]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

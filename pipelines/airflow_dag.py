@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundExceptio
 import talkover
 
 CONNECTION = "talkover"
-HOPELESS = (
+NOT_RETRYABLE = (
     talkover.AuthenticationError,
     talkover.ConfigurationError,
     talkover.InvalidRow,
@@ -29,7 +29,7 @@ HOPELESS = (
 @dag(
     schedule="0 5 * * *",
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
-    catchup=False,  # a listing tells of now alone: there is nothing to fetch for days that are past
+    catchup=False,  # a listing shows the present alone: past days cannot be fetched
     max_active_runs=1,
     tags=["talkover"],
     doc_md=__doc__,
@@ -46,7 +46,7 @@ def talkover_load() -> None:
         os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")  # before the first load imports dlt
         try:
             summary = talkover.load_account(**connection())
-        except HOPELESS as error:
+        except NOT_RETRYABLE as error:
             raise AirflowFailException(str(error)) from None
         return summary.as_dict()
 

@@ -1,4 +1,4 @@
-"""Talkover's tables as Dagster assets, loaded each morning, and a check that tells when they are stale.
+"""Talkover's tables as Dagster assets, loaded each morning, and a check that fails when they are stale.
 
     dagster dev -f pipelines/dagster_definitions.py
 
@@ -23,13 +23,13 @@ TABLES = {
     "phone_number_changes": "A change of a number: added, changed or removed. Append-only.",
     "release_requests": "A request to give a number back; never removed.",
     "release_request_changes": "A change of a release request. Append-only.",
-    "load_runs": "A run and environment: what was asked, listed, added, changed, removed.",
+    "load_runs": "A run and environment: what was requested, listed, added, changed, removed.",
 }
 LISTINGS = ("phone_numbers", "release_requests")
 MAX_AGE = timedelta(hours=26)
 """A day between loads, and time for the retries."""
 RETRIES = dg.RetryPolicy(max_retries=2, delay=300, backoff=dg.Backoff.EXPONENTIAL)
-HOPELESS = (
+NOT_RETRYABLE = (
     talkover.AuthenticationError,
     talkover.ConfigurationError,
     talkover.InvalidRow,
@@ -56,7 +56,7 @@ def talkover_tables() -> Iterator[dg.MaterializeResult[Any]]:
     try:
         summary = talkover.load_account()
     except talkover.TalkoverError as error:
-        raise dg.Failure(str(error), allow_retries=not isinstance(error, HOPELESS)) from None
+        raise dg.Failure(str(error), allow_retries=not isinstance(error, NOT_RETRYABLE)) from None
     rows = talkover_rows()
     for table in TABLES:
         yield dg.MaterializeResult(
@@ -87,7 +87,7 @@ def run_metadata(summary: talkover.Summary, table: str) -> dict[str, Any]:
 
 @dg.multi_asset_check(
     specs=[
-        dg.AssetCheckSpec("is_fresh", asset=key(listing), description=f"Listed whole in the last {MAX_AGE}.")
+        dg.AssetCheckSpec("is_fresh", asset=key(listing), description=f"Listed completely in the last {MAX_AGE}.")
         for listing in LISTINGS
     ],
     retry_policy=RETRIES,
@@ -97,7 +97,7 @@ def listings_are_fresh() -> Iterator[dg.AssetCheckResult]:
     rows = talkover.read_arrow("data_health", columns=["resource", "last_complete_listing_at"]).to_pylist()
     for listing in LISTINGS:
         listed_at = [row["last_complete_listing_at"] for row in rows if row["resource"] == listing]
-        is_known = bool(listed_at) and None not in listed_at  # else it was never asked, which is not fresh
+        is_known = bool(listed_at) and None not in listed_at  # else it was never requested, which is not fresh
         age = datetime.now(timezone.utc) - min(listed_at) if is_known else None
         yield dg.AssetCheckResult(
             check_name="is_fresh",

@@ -19,7 +19,7 @@ from prefect.cache_policies import NO_CACHE
 import talkover
 
 BLOCK = "talkover-token"
-HOPELESS = (
+NOT_RETRYABLE = (
     talkover.AuthenticationError,
     talkover.ConfigurationError,
     talkover.InvalidRow,
@@ -30,7 +30,7 @@ HOPELESS = (
 
 def may_pass(_task: Any, _run: Any, state: Any) -> bool:
     """Whether a failed load is worth another try."""
-    return not isinstance(state.result(raise_on_failure=False), HOPELESS)
+    return not isinstance(state.result(raise_on_failure=False), NOT_RETRYABLE)
 
 
 @task(retries=2, retry_delay_seconds=[300, 1800], retry_condition_fn=may_pass, cache_policy=NO_CACHE)
@@ -60,7 +60,7 @@ def as_markdown(summary: dict[str, Any]) -> str:
     figures = ("listed", "added", "changed", "removed", "unchanged")
     lines = ["| | " + " | ".join(figures) + " |", "| --- |" + " ---: |" * len(figures)]
     lines += [
-        f"| {resource} | " + " | ".join(str(counts[figure]) if counts else "not asked" for figure in figures) + " |"
+        f"| {resource} | " + " | ".join(str(counts[figure]) if counts else "not requested" for figure in figures) + " |"
         for resource, counts in summary["resources"].items()
     ]
     lines += ["", "| a month | numbers | cost |", "| --- | ---: | ---: |"]

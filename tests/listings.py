@@ -12,7 +12,7 @@ from talkover.api.client import TalkoverClient
 from talkover.api.fields import PHONE_NUMBERS
 from talkover.api.listing import Listing
 from talkover.api.transport import Transport
-from talkover.load.failures import plain_errors
+from talkover.load.failures import translate_errors
 from talkover.sandbox import Sandbox
 
 from .conftest import Row
@@ -51,5 +51,5 @@ def ids(listing: Listing) -> set[str]:
 def extract(sandbox: Sandbox, *tables: str, **arguments: Any) -> list[Row]:
     """The rows of `tables`, of all unless named, that a run sends to a destination which holds none."""
     source = talkover_source(sandbox.token, base_url=sandbox.base_url, **arguments)
-    with plain_errors():
+    with translate_errors():
         return list(source.with_resources(*tables) if tables else source)

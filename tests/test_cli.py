@@ -178,11 +178,11 @@ def test_weeks_of_the_demo_are_loaded_one_by_one(workspace: Path, capsys: pytest
     ("setting", "value", "says"),
     [
         ("SOURCES__TALKOVER__PER_PAGE", "abc", "`per_page` cannot be coerced"),
-        ("SOURCES__TALKOVER__ENVIRONMENTS", '{"a": 5}', "token of 'a' is no text"),
+        ("SOURCES__TALKOVER__ENVIRONMENTS", '{"a": 5}', "token of 'a' is not text"),
         ("SOURCES__TALKOVER__ENVIRONMENTS", '{"": "talq_x"}', "'' cannot be the name of an environment"),
         ("SOURCES__TALKOVER__ENVIRONMENT_KEY", " ", "' ' cannot be the name of an environment"),
-        ("SOURCES__TALKOVER__BASE_URL", "http://[bad", "is no https address"),
-        ("PIPELINES__DATASET_NAME", " ", "' ' is no name of a dataset"),
+        ("SOURCES__TALKOVER__BASE_URL", "http://[bad", "is not an https URL"),
+        ("PIPELINES__DATASET_NAME", " ", "' ' is not a valid dataset name"),
     ],
 )
 def test_a_setting_that_cannot_work_exits_2_with_one_line(
@@ -250,12 +250,12 @@ def test_a_page_that_hangs_does_not_keep_the_process_alive(
 @pytest.mark.parametrize(
     ("resource", "other"), [("phone_numbers", "release_requests"), ("release_requests", "phone_numbers")]
 )
-def test_a_resource_that_is_left_out_is_shown_as_not_asked(
+def test_a_resource_that_is_left_out_is_shown_as_not_requested(
     resource: str, other: str, configured: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["load", "--without", resource]) == 0
     lines = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line}
-    assert lines[resource] == ["not", "asked"]
+    assert lines[resource] == ["not", "requested"]
     assert len(lines[other]) == 5
     assert main(["load", "--without", resource, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)["resources"]
@@ -282,15 +282,15 @@ def test_what_cannot_be_left_out_exits_2(
     assert configured.seen == []
 
 
-def test_what_the_configuration_leaves_out_is_not_asked_by_load_nor_check(
+def test_what_the_configuration_leaves_out_is_not_requested_by_load_nor_check(
     configured: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SOURCES__TALKOVER__WITHOUT", '["release_requests"]')
     assert main(["load"]) == 0
-    assert "release_requests          not asked" in capsys.readouterr().out
+    assert "release_requests         not requested" in capsys.readouterr().out
     assert main(["check"]) == 0
     assert (
-        "ok    environment default: /phone-numbers/release-requests: not asked, as configured with `without`\n"
+        "ok    environment default: /phone-numbers/release-requests: not requested, as configured with `without`\n"
         in capsys.readouterr().out
     )
     assert {request.endpoint for request in configured.seen} == {"phone-numbers"}
@@ -349,7 +349,7 @@ def test_a_destination_that_dlt_does_not_know_exits_2(
 ) -> None:
     assert main([command, "--destination", "postgresql"]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("talkover: 'postgresql' is no destination that dlt knows. Take duckdb, postgres or ")
+    assert said.startswith("talkover: 'postgresql' is not a destination that dlt knows. Take duckdb, postgres or ")
     assert said.count("\n") == 1
     assert configured.seen == []
 
@@ -464,7 +464,7 @@ def test_check_says_what_each_token_reaches_and_loads_nothing(
         "ok    environment default: /phone-numbers: the token works; 57 numbers on 1 page",
         "ok    environment default: /phone-numbers/release-requests: "
         f"the token works; {len(account.requests)} requests on 1 page",
-        f"ok    destination duckdb: {workspace}/talkover_pipeline.duckdb will be made by the first load",
+        f"ok    destination duckdb: {workspace}/talkover_pipeline.duckdb will be created by the first load",
     ]
     assert list(workspace.glob("*.duckdb")) == []
     assert len(configured.seen) == 2
@@ -489,7 +489,7 @@ def test_check_takes_a_dataset_that_somebody_has_made_for_it(
 @pytest.mark.parametrize(
     ("pagination", "says"),
     [
-        ("none", "at least 57 numbers: the answer tells nothing of other pages"),
+        ("none", "at least 57 numbers: the answer says nothing about other pages"),
         ("links", "at least 20 numbers, on several pages"),
         ("total", "57 numbers on several pages"),
         ("nested", "57 numbers on 3 pages"),
@@ -568,7 +568,7 @@ def test_check_says_when_the_destination_does_not_answer(
 ) -> None:
     monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", "/no/such/folder/numbers.duckdb")
     assert main(["check"]) == 1
-    assert "FAIL  destination duckdb: /no/such/folder is no folder that can be written to" in capsys.readouterr().out
+    assert "FAIL  destination duckdb: /no/such/folder is not a writable folder" in capsys.readouterr().out
 
 
 # sandbox

@@ -218,7 +218,7 @@ def test_a_lost_connection_names_who_was_asked_and_why_there_was_no_answer(way: 
     said = str(lost.value)
     host = re.escape(base_url.split("/")[2])
     through = r" through the proxy 127\.0\.0\.1:\d+" if "proxy" in way else ""
-    expected = rf"GET /phone-numbers \(environment 'default'\): no whole answer from {host}{through} \(.*{cause}"
+    expected = rf"GET /phone-numbers \(environment 'default'\): no complete answer from {host}{through} \(.*{cause}"
     assert re.match(expected, said), said
     assert "password" not in said
 
@@ -234,7 +234,7 @@ def test_a_command_ends_on_what_the_network_said(
         assert main([command]) == 1
     out, err = capsys.readouterr()
     said = err.splitlines()[-1] if command == "load" else out.splitlines()[0]
-    assert re.search(rf"GET /phone-numbers .*: no whole answer from .* \(.*{cause}", said), said
+    assert re.search(rf"GET /phone-numbers .*: no complete answer from .* \(.*{cause}", said), said
     assert "StopIteration" not in err
     assert "password" not in out + err
 

@@ -1,4 +1,4 @@
-"""What a destination cannot do is refused before anything is asked of the API; and views stand in nobody's way."""
+"""What a destination cannot do is refused before any request is sent; and views stand in nobody's way."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .conftest import Connector
 
 # Refusal.
 
-WITHOUT_MERGE = "cannot delete rows by their key.*Nothing was asked of the API. What works: DuckDB, DuckLake"
+WITHOUT_MERGE = "cannot delete rows by their key.*No request was sent. What works: DuckDB, DuckLake"
 
 
 @pytest.mark.parametrize("destination", ["filesystem", "lancedb", "weaviate"])
@@ -52,7 +52,7 @@ def test_a_function_as_destination_is_refused(sandbox: Sandbox) -> None:
 
 
 def test_a_destination_without_sql_is_refused(sandbox: Sandbox) -> None:
-    with pytest.raises(ConfigurationError, match="'dummy' cannot be asked by SQL what it holds"):
+    with pytest.raises(ConfigurationError, match="'dummy' cannot be read by SQL"):
         load_account(destination="dummy", api_token=sandbox.token, base_url=sandbox.base_url)
     assert sandbox.seen == []
 

@@ -287,15 +287,15 @@ def test_an_empty_page_ends_nothing_while_the_api_speaks_of_another(words: Row, 
     [
         pytest.param(
             [rows("a", next="?page=2"), rows("b", next="?page=2")],
-            "2 different rows came on 2 pages: page 2 names as the next one a page that was asked for before",
+            "2 distinct rows on 2 pages: page 2 names a next page that was requested before",
             id="a link to itself",
         ),
         pytest.param(
-            [rows("a", next="?page=2"), rows("", next="?page=1")], "page that was asked for before", id="a link back"
+            [rows("a", next="?page=2"), rows("", next="?page=1")], "page that was requested before", id="a link back"
         ),
         pytest.param(
             [rows("a", next_cursor="x"), rows("b", next_cursor="y"), rows("", next_cursor="x")],
-            "page 3 names as the next one a page that was asked for before",
+            "page 3 names a next page that was requested before",
             id="cursors in a circle",
         ),
         pytest.param(
@@ -310,7 +310,7 @@ def test_an_empty_page_ends_nothing_while_the_api_speaks_of_another(words: Row, 
         ),
         pytest.param(
             [rows("ab", total=3, has_more=False)],
-            "2 different rows came on 1 page, but the API's total is 3",
+            "2 distinct rows on 1 page, but the API's total is 3",
             id="a total above what came",
         ),
         pytest.param(
@@ -342,7 +342,7 @@ def test_empty_pages_without_end_are_an_error() -> None:
     empty = Fault("answer", times=9999, answer=Answer(200, rows("", has_more=True)))
     with Sandbox(Account(size=0), faults=[empty]) as sandbox:
         problem = fetch(sandbox).problem
-        assert f"the last {MAX_EMPTY_PAGES + 1} pages were empty, and each spoke" in str(problem)
+        assert f"the last {MAX_EMPTY_PAGES + 1} pages were empty, and each announced" in str(problem)
         assert len(sandbox.seen) == READINGS * (MAX_EMPTY_PAGES + 1)
 
 
@@ -477,7 +477,7 @@ def test_a_total_that_never_matches_loads_nothing(account: Account, loaded: Conn
     before = loaded.state()
     account.release(first(account)["id"])
     loaded.sandbox.faults = [Fault("wrong-total", "phone-numbers", times=99)]
-    with pytest.raises(IncompleteListing, match="56 different rows came on 3 pages, but the API's total is 57"):
+    with pytest.raises(IncompleteListing, match="56 distinct rows on 3 pages, but the API's total is 57"):
         loaded.load(per_page=20)
     assert loaded.state() == before
 

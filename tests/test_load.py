@@ -26,7 +26,7 @@ from dlt.common.runtime.collector_base import Collector
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from talkover import LoadError, RunInProgress, talkover_source
-from talkover.load.failures import plain_errors
+from talkover.load.failures import translate_errors
 from talkover.load.lock import file_lock
 from talkover.sandbox import Account, Sandbox
 
@@ -467,7 +467,7 @@ def test_dlts_folder_of_another_user_is_named_with_what_to_set(monkeypatch: pyte
         with (
             another_user(pipelines),
             pytest.raises(LoadError, match=rf"Permission denied: .*\.lock\. dlt's files in {pipelines} .*DLT_DATA_DIR"),
-            plain_errors(),
+            translate_errors(),
             file_lock("talkover_pipeline", "pipeline 'talkover_pipeline'", 0),
         ):
             pass

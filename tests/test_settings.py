@@ -132,14 +132,14 @@ def test_a_setting_of_the_wrong_kind_is_named(content: bytes, says: str, refused
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"observed_at": "soon"}, "observed_at: 'soon' is no ISO 8601 date or instant"),
-        ({"observed_at": ""}, "observed_at: '' is no ISO 8601 date or instant"),
-        ({"observed_at": 5}, "observed_at: 5 is no ISO 8601 date or instant"),
+        ({"observed_at": "soon"}, "observed_at: 'soon' is not an ISO 8601 date or time"),
+        ({"observed_at": ""}, "observed_at: '' is not an ISO 8601 date or time"),
+        ({"observed_at": 5}, "observed_at: 5 is not an ISO 8601 date or time"),
         ({"observed_at": "0001-01-01T00:00:00+14:00"}, "is out of range"),
         ({"environments": ["talq_x"]}, "environments must be names and the token of each, but is of type list"),
         ({"environments": "talq_x"}, "environments must be names and the token of each, but is of type str"),
         ({"environments": {1: "talq_x"}}, "1 cannot be the name of an environment"),
-        ({"environments": {"a": None}}, "environments: the token of 'a' is no text"),
+        ({"environments": {"a": None}}, "environments: the token of 'a' is not text"),
         ({"environment_key": ""}, "'' cannot be the name of an environment"),
         ({"environment_key": 5}, "environment_key must be text, but is of type int"),
         ({"api_token": b"talq_x"}, "api_token must be text, but is of type bytes"),

@@ -20,7 +20,7 @@ from talkover import (
     SuspiciousRemoval,
     talkover_source,
 )
-from talkover.load.failures import plain_errors
+from talkover.load.failures import translate_errors
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sync.listed import ENDPOINTS
 from talkover.sync.settings import configured_clients
@@ -71,7 +71,7 @@ CHANGES: dict[str, tuple[Row, Row, Row]] = {
     "agent attached": ({"agents": []}, {"agents": [ANA]}, {"agents": [ANA]}),
     "agent swapped": ({"agents": [ANA]}, {"agents": [BRUNO]}, {"agents": [BRUNO]}),
     "agent detached": ({"agents": [ANA, BRUNO]}, {"agents": [BRUNO]}, {"agents": [BRUNO]}),
-    "agents not told any more": ({"agents": [ANA]}, {"agents": None}, {"agents": None}),
+    "agents no longer returned": ({"agents": [ANA]}, {"agents": None}, {"agents": None}),
     "updated_at goes back": (
         {"updated_at": "2026-03-01T00:00:00Z"},
         {"updated_at": "2026-02-01T00:00:00Z", "type": "fax"},
@@ -781,7 +781,7 @@ def test_what_a_pipeline_is_told_to_do_otherwise_is_refused_before_a_request(
     arguments: dict[str, Any], sandbox: Sandbox
 ) -> None:
     pipeline = plain_pipeline()
-    with pytest.raises(ConfigurationError, match="^phone_numbers: "), plain_errors():
+    with pytest.raises(ConfigurationError, match="^phone_numbers: "), translate_errors():
         pipeline.run(talkover_source(sandbox.token, base_url=sandbox.base_url), **arguments)
     assert not pipeline.has_pending_data
     assert sandbox.seen == []
@@ -805,7 +805,7 @@ def test_a_hint_that_would_keep_rows_out_of_a_table_is_refused(
 ) -> None:
     source = talkover_source(sandbox.token, base_url=sandbox.base_url)
     source.resources[table].apply_hints(**hints)
-    with pytest.raises(ConfigurationError, match=f"^{table}: "), plain_errors():
+    with pytest.raises(ConfigurationError, match=f"^{table}: "), translate_errors():
         plain_pipeline().extract(source)
     assert sandbox.seen == []
 

@@ -891,7 +891,7 @@ def test_views_are_made_as_far_as_their_tables_are_there(part: Connector, capsys
     [sentence] = err.splitlines()
     assert sentence == (
         "talkover: the dataset has no phone_number_changes or release_requests or release_request_changes or load_runs"
-        f", so these views were not made: {', '.join(name for name in view_names() if name not in NUMBERS_ALONE)}. "
+        f", so these views were not created: {', '.join(name for name in view_names() if name not in NUMBERS_ALONE)}. "
         "`talkover load` brings every table"
     )
 
@@ -912,7 +912,7 @@ def test_a_load_notes_the_views_that_lack_a_table(connector: Connector) -> None:
     """As a job of somebody else may drop it, between the load and the views."""
     drops = DisturbingTheEnd("Load", lambda: connector.execute("drop table {release_request_changes}"))
     assert connector.load(progress=drops).notes == [
-        "the dataset has no release_request_changes, so these views were not made: release_request_history. "
+        "the dataset has no release_request_changes, so these views were not created: release_request_history. "
         "`talkover load` brings every table"
     ]
 
@@ -930,7 +930,7 @@ def test_views_that_fail_are_one_short_sentence(part: Connector) -> None:
 
 def test_there_are_no_views_of_nothing(warehouse: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["views", "--destination", warehouse]) == 1
-    assert capsys.readouterr().err.startswith("talkover: dataset 'talkover' is not there yet: run `talkover load`")
+    assert capsys.readouterr().err.startswith("talkover: dataset 'talkover' does not exist yet: run `talkover load`")
     assert not list(Path().glob("*.duckdb")), "looking must not make a file"
 
 

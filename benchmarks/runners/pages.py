@@ -33,7 +33,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Listings:
-    """Where they are, and how many pages are asked for side by side."""
+    """Where they are, and how many pages are fetched concurrently."""
 
     base_url: str
     per_page: int
@@ -44,7 +44,7 @@ class Listings:
         parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
         parser.add_argument("base_url")
         parser.add_argument("per_page", type=int)
-        parser.add_argument("--threads", type=int, default=1, help="pages asked for side by side")
+        parser.add_argument("--threads", type=int, default=1, help="pages fetched concurrently")
         return cls(**vars(parser.parse_args()))
 
     def pages(self, endpoint: str) -> Iterator[list[dict[str, Any]]]:

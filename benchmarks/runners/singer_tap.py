@@ -14,7 +14,7 @@ from singer_sdk.pagination import BasePageNumberPaginator
 
 
 class Pages(BasePageNumberPaginator):
-    """Laravel's: the answer tells which page is the last one."""
+    """Laravel's: the answer says which page is the last one."""
 
     def has_more(self, response: Any) -> bool:
         meta = response.json()["meta"]

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # the last line of defence: one line for the log of a schedule
         if options.debug:
             _print_traceback()
-        if isinstance(error, OSError):  # a full disk, a folder that may not be written to
+        if isinstance(error, OSError):  # a full disk, a folder that is not writable
             says = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
         else:
             says = f"{type(error).__name__}: {error}. This is a bug: please report it, with --debug"

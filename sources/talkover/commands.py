@@ -194,13 +194,13 @@ def _table(summary: Summary) -> str:
     lines = [f"{'':<24}" + "".join(f"{figure:>11}" for figure in figures)]
     for resource, counts in summary.resources.items():
         if counts is None:
-            lines.append(f"{resource:<24}{'not asked':>11}")
+            lines.append(f"{resource:<24}{'not requested':>14}")
             continue
-        partly = "" if counts.complete else "   not the whole list: nothing was removed"
+        partly = "" if counts.complete else "   incomplete listing: nothing was removed"
         lines.append(f"{resource:<24}" + "".join(f"{getattr(counts, figure):>11,}" for figure in figures) + partly)
-    lines += ["", f"{'a month':<24}{'numbers':>11}{'cost':>16}"]
+    lines += ["", f"{'monthly cost':<24}{'numbers':>11}{'cost':>16}"]
     for rate in summary.run_rate:
-        group = visible(f"{rate.environment_key} {rate.currency or '(no currency)'}")
+        group = visible(f"{rate.environment_key} {rate.currency or '(unknown currency)'}")
         lines.append(f"{group:<24}{rate.numbers:>11,}{digits(rate.monthly_cost, rate.currency):>16}")
     where = visible(f"{summary.destination}, dataset {summary.dataset}")
     pace = f"{summary.requests} requests, at most {summary.requests_a_minute} a minute, {summary.seconds} s"

@@ -26,7 +26,7 @@ from dlt.pipeline.configuration import PipelineConfiguration
 
 
 def configured_target(pipeline_name: str) -> tuple[Any, str | None]:
-    """Destination and dataset that dlt is configured to use: a pipeline tells none that was not, but a default."""
+    """Destination and dataset that dlt is configured to use: a pipeline shows a default where none was configured."""
     configured = resolve_configuration(
         PipelineConfiguration(pipeline_name=pipeline_name), sections=(known_sections.PIPELINES, pipeline_name)
     )
@@ -112,5 +112,5 @@ def row_ids(rows: int) -> Sequence[str]:
 
 
 def is_filtered(resource: DltResource) -> bool:
-    """Whether rows are filtered: a resource tells nothing of the steps that were added to it."""
+    """Whether rows are filtered: a resource does not list the steps that were added to it."""
     return any(isinstance(step, FilterItem) for step in resource._pipe.steps)

@@ -1,7 +1,7 @@
 """Everything that can go wrong in a way a user can act on.
 
     TalkoverError
-    ├── ConfigurationError      wrong usage or settings: nothing was asked of the API
+    ├── ConfigurationError      wrong usage or settings: no request was sent
     ├── AuthenticationError     401, 403
     ├── ApiError                any other refusal, with the server's own message
     ├── UnexpectedPayload       an answer of the wrong shape
@@ -14,7 +14,7 @@
     └── LoadError               the destination or dlt refused
         └── ViewError           the data is loaded, but a view could not be created
 
-A message names what was asked, what came and what to do. None holds a token.
+A message names what was requested, what came and what to do. None holds a token.
 """
 
 from __future__ import annotations

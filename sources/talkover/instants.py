@@ -6,7 +6,7 @@ from datetime import date, datetime, time, timezone
 
 
 def read_instant(given: datetime | date | str) -> datetime:
-    """A datetime, a day (its midnight) or ISO 8601 text as an instant in UTC, which is the zone unless one is told.
+    """A datetime, a day (its midnight) or ISO 8601 text as an instant in UTC, which is the zone unless one is given.
 
     Raises ValueError.
     """
@@ -19,7 +19,7 @@ def read_instant(given: datetime | date | str) -> datetime:
     elif isinstance(given, date) and not isinstance(given, datetime):
         instant = datetime.combine(given, time())
     if not isinstance(instant, datetime):
-        raise ValueError(f"{given!r} is no ISO 8601 date or instant")
+        raise ValueError(f"{given!r} is not an ISO 8601 date or time")
     try:
         return instant.astimezone(timezone.utc) if instant.tzinfo else instant.replace(tzinfo=timezone.utc)
     except OverflowError:

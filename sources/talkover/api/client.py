@@ -3,7 +3,7 @@
     GET {base_url}/phone-numbers                    -> Listing of number rows
     GET {base_url}/phone-numbers/release-requests   -> Listing of request rows
 
-Only these two are asked, and only with GET, so a run that failed anywhere can be run again.
+Only these two are requested, and only with GET, so a run that failed anywhere can be run again.
 
 The vendor's pages disagree about pagination: the reference pages show one list and no `meta`; the OpenAPI file gives
 `page`, `per_page` (default 20) and `meta`; another page caps `per_page` at 100. Every reading is served here.
@@ -39,7 +39,7 @@ log = logging.getLogger("talkover")
 
 
 class TalkoverClient:
-    """Reads the listings of one environment, pages side by side.
+    """Reads the listings of one environment, pages concurrently.
 
     `per_page` is lowered to the server's own default where it refuses the size; `reading_pause` are the seconds between
     two readings. `on_page(endpoint, pages)` is called after each page with how many there are, from several threads.
@@ -71,7 +71,7 @@ class TalkoverClient:
 
         With a total, every page that names one must name the same, and the distinct ids must be as many. A list of
         several pages without a total is whole when two readings agree. What is not whole is read again, READINGS times
-        in all; the last reading tells its `problem`. `known` are ids held before: where one is missing from a list that
+        in all; the last reading has its `problem`. `known` are ids held before: where one is missing from a list that
         took several answers, a second reading must miss it too, because a number released and another added between two
         pages hide a third one behind a right total.
 

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from .fields import Field, Resource
-from .reading import Json, Misfit, NameColumn, Objects, Reading, misfit, quote
+from .reading import FieldError, Json, NameColumn, Objects, Reading, field_error, quote
 from .unknown import as_json, unknown_columns, unknown_values
 
 
@@ -32,7 +32,7 @@ def read_table(
     """`rows` of the API as a table; an instant for a day is midnight in `time_zone`.
 
     `name_column` gives the column of a field that no page documents. Raises InvalidRow that names `asked`, row, id,
-    field and value of the first misfit, and where two fields would share a column, or one fill one of `taken`.
+    field and value of the first error, and where two fields would share a column, or one fill one of `taken`.
     """
     page = Reading(asked, rows, time_zone, name_column, {*resource.columns, *taken})
     objects = Objects(rows, lambda position: (position, ""))
@@ -44,7 +44,7 @@ def read_table(
         unknown |= {f"{name}__{column}": values for column, values in unknown_values(within, inner, page).items()}
     for name, within in resource.lists.items():
         columns[name] = _lists_as_json(name, within, rows, page)
-    page.refuse_misfits()
+    page.raise_errors()
     return pa.table(columns | unknown_columns(unknown, page))
 
 
@@ -71,12 +71,12 @@ def _one_by_one(field: Field, values: Sequence[Any], objects: Objects, page: Rea
         if value is None and not is_required:
             continue
         if field.name not in objects.rows[index] and is_required:
-            page.misfits.append(misfit(objects, index, field.name, "is required", "missing"))
+            page.errors.append(field_error(objects, index, field.name, "is required", "missing"))
             continue
         try:
             read[index] = field.kind.read(value, page.time_zone)
         except ValueError as error:
-            page.misfits.append(misfit(objects, index, field.name, str(error), quote(value)))
+            page.errors.append(field_error(objects, index, field.name, str(error), quote(value)))
     return read
 
 
@@ -89,23 +89,23 @@ def _objects_within(name: str, rows: Sequence[Json], page: Reading) -> Objects:
     if not {dict}.issuperset(map(type, values)):
         for position, value in enumerate(values):
             if value not in (None, [], "") and not isinstance(value, dict):
-                page.misfits.append(Misfit(position, name, "must be an object", quote(value)))
+                page.errors.append(FieldError(position, name, "must be an object", quote(value)))
         values = [value if isinstance(value, dict) else {} for value in values]
     return Objects(values, lambda position: (position, f"{name}."))
 
 
 def _lists_as_json(name: str, resource: Resource, rows: Sequence[Json], page: Reading) -> pa.Array:
-    """The lists in field `name`, each as JSON that is the same for the same objects; null where none is told."""
+    """The lists in field `name`, each as JSON that is the same for the same objects; null where it is unknown."""
     lists = _lists(name, rows, page)
-    flat = [one for told in lists if told for one in told]
+    flat = [one for given in lists if given for one in given]
 
     def place(index: int) -> tuple[int, str]:
-        places = [(position, inner) for position, told in enumerate(lists) for inner in range(len(told or ()))]
+        places = [(position, inner) for position, given in enumerate(lists) for inner in range(len(given or ()))]
         return places[index][0], f"{name}.{places[index][1]}."
 
     objects = Objects(flat, place)
     known, unknown = _known_columns(resource, objects, page), unknown_values(resource, objects, page)
-    page.refuse_misfits()
+    page.raise_errors()
     members = {field: values.to_pylist() for field, values in known.items()} | unknown
     names = list(members)
     read = iter(
@@ -117,8 +117,8 @@ def _lists_as_json(name: str, resource: Resource, rows: Sequence[Json], page: Re
     by_id = itemgetter("id")
     return pa.array(
         [
-            as_json(sorted(islice(read, len(told)), key=by_id)) if told else None if told is None else "[]"
-            for told in lists
+            as_json(sorted(islice(read, len(given)), key=by_id)) if given else None if given is None else "[]"
+            for given in lists
         ],
         pa.string(),
     )
@@ -129,20 +129,20 @@ def _lists(name: str, rows: Sequence[Json], page: Reading) -> list[list[Json] | 
     values = [row.get(name) for row in rows]
     if not {list, type(None)}.issuperset(map(type, values)):
         values = [_list(name, position, value, page) for position, value in enumerate(values)]
-    if not {dict}.issuperset(type(one) for told in values if told for one in told):
-        for position, told in enumerate(values):
-            for index, one in enumerate(told or ()):
+    if not {dict}.issuperset(type(one) for given in values if given for one in given):
+        for position, given in enumerate(values):
+            for index, one in enumerate(given or ()):
                 if not isinstance(one, dict):
-                    page.misfits.append(Misfit(position, f"{name}.{index}", "must be an object", quote(one)))
-        page.refuse_misfits()
+                    page.errors.append(FieldError(position, f"{name}.{index}", "must be an object", quote(one)))
+        page.raise_errors()
     return values
 
 
 def _list(name: str, position: int, value: Any, page: Reading) -> list[Json] | None:
     if value is None or value == "":
         return None
-    told = list(value.values()) if isinstance(value, dict) and all(map(str.isdecimal, value)) else value
-    if isinstance(told, list):
-        return told
-    page.misfits.append(Misfit(position, name, "must be a list", quote(value)))
+    given = list(value.values()) if isinstance(value, dict) and all(map(str.isdecimal, value)) else value
+    if isinstance(given, list):
+        return given
+    page.errors.append(FieldError(position, name, "must be a list", quote(value)))
     return None

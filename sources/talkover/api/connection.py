@@ -43,9 +43,9 @@ def checked_base_url(base_url: str) -> str:
         url = urlsplit(base_url.strip())
         _ = url.port  # is parsed, and refused, no earlier than here
     except ValueError as error:
-        raise ConfigurationError(f"base_url {base_url!r} is no https address: {error}") from None
+        raise ConfigurationError(f"base_url {base_url!r} is not an https URL: {error}") from None
     if url.scheme not in ("https", "http") or not url.hostname:
-        raise ConfigurationError(f"base_url {base_url!r} is no https address")
+        raise ConfigurationError(f"base_url {base_url!r} is not an https URL")
     if url.username or url.password or url.query or url.fragment:
         raise ConfigurationError("base_url must be an address alone, without user, password, query or fragment")
     if url.scheme == "http" and not _is_loopback(url.hostname):

@@ -28,7 +28,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Resource:
-    """What the rows of an endpoint, or objects within them, tell.
+    """What the rows of an endpoint, or objects within them, hold.
 
     `objects` become columns of the row, by dlt's convention of two underscores: `environment__id`. `lists` become one
     column of JSON each.
@@ -60,7 +60,7 @@ ENVIRONMENT = Resource(
         Field("name", TEXT, "name of the environment"),
     )
 )
-"""The Talkover environment of a number, told only "when loaded"."""
+"""The Talkover environment of a number, returned only "when loaded"."""
 
 PHONE_NUMBER = Resource(
     (
@@ -82,17 +82,17 @@ PHONE_NUMBER = Resource(
         Field("renewal_date", DAY, "next renewal, a plain day"),
         Field("auto_renewal", FLAG, "renews by itself"),
         Field("created_at", INSTANT, "bought, UTC"),
-        Field("updated_at", INSTANT, "touched, UTC; does not move with countdowns or agents"),
+        Field("updated_at", INSTANT, "last updated, UTC; does not move with countdowns or agents"),
         Field("monthly_renewal_cost", MONEY, "cost of a month, in currency"),
-        Field("days_until_monthly_renewal", DAYS, "whole days, counted by the server when asked"),
-        Field("is_due_for_monthly_renewal", FLAG, "is due, by the server when asked"),
+        Field("days_until_monthly_renewal", DAYS, "whole days, counted by the server when it answers"),
+        Field("is_due_for_monthly_renewal", FLAG, "is due, by the server when it answers"),
     ),
     objects={"environment": ENVIRONMENT},
     lists={"agents": AGENT},
 )
 """A number the account holds: `GET /phone-numbers`."""
 
-AGENTS_MEANING = "agents on the number; null is not told, not none"
+AGENTS_MEANING = "agents on the number; null is unknown, not none"
 
 RELEASE_REQUEST = Resource(
     (
@@ -101,7 +101,7 @@ RELEASE_REQUEST = Resource(
         Field("phone_number", TEXT, "that number in E.164 form"),
         Field("reason", TEXT, "why, 10 to 500 characters"),
         Field("status", TEXT, "pending, approved, rejected, cancelled; may grow"),
-        Field("requested_at", INSTANT, "asked, UTC"),
+        Field("requested_at", INSTANT, "submitted, UTC"),
         Field("resolved_at", INSTANT, "settled, UTC; a cancelled one may have none"),
         Field("rejection_reason", TEXT, "why it was rejected"),
     )
@@ -109,4 +109,4 @@ RELEASE_REQUEST = Resource(
 """A request to give a number back: `GET /phone-numbers/release-requests`."""
 
 COUNTDOWNS = frozenset({"days_until_monthly_renewal", "is_due_for_monthly_renewal"})
-"""Computed by the server when asked: they change from day to day though nothing happened."""
+"""Computed by the server when it answers: they change from day to day though nothing happened."""

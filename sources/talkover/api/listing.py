@@ -27,8 +27,8 @@ class Listing:
     """One whole reading of an endpoint.
 
     `rows` as they came: an id may stand twice, `distinct` counts it once. They came on `pages` pages, while `answers`
-    counts a look past their end, too. `total` is the API's own count, None where it tells none. `problem` is why they
-    may not be the whole list, None where they are proven to be; `is_filtered` is whether only some were asked for.
+    counts a look past their end, too. `total` is the API's own count, None where it gives none. `problem` is why they
+    may not be the whole list, None where they are proven to be; `is_filtered` is whether only some were requested.
     `seen` holds the ids of every reading that was made.
     """
 
@@ -111,9 +111,9 @@ class Pages:
             return False
         request = request_of(last.following)
         if request in self.asked:
-            self.stopped = f"page {self.answers} names as the next one a page that was asked for before"
+            self.stopped = f"page {self.answers} names a next page that was requested before"
         elif self.empty > MAX_EMPTY_PAGES:
-            self.stopped = f"the last {self.empty} pages were empty, and each spoke of another"
+            self.stopped = f"the last {self.empty} pages were empty, and each announced another"
         self.asked.add(request)
         return self.stopped is None
 
@@ -124,13 +124,13 @@ class Pages:
         if len(self.seen) == self.total:
             return None
         pages = "1 page" if self.count == 1 else f"{self.count} pages"
-        came = f"{len(self.seen)} different rows came on {pages}"
+        came = f"{len(self.seen)} distinct rows on {pages}"
         if self.total is not None:
             came += f", but the API's total is {self.total}"
         elif self.stopped is None:
             if self.count == 1 or self.seen == earlier:
                 return None
-            return f"{came} without a total, and no two readings agree"
+            return f"{came} without a total, and no two attempts agree"
         return f"{came}: {self.stopped}" if self.stopped else came
 
 

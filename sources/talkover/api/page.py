@@ -3,7 +3,7 @@
 The vendor's pages show three envelopes: `data` alone, beside `meta`, and beside `pagination`. Its answers look like
 Laravel's, which knows more: the paginator as it is (`{"current_page", "data", "next_page_url", …}`), that once more in
 `data`, links alone, and cursors. A name is read alike in every part of the envelope and in every spelling. Where two
-words differ, the one that tells of more counts: a contradiction may cost a request or an error, but never a row.
+words differ, the one that announces more counts: a contradiction may cost a request or an error, but never a row.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _LISTS = ("data", "items", "results", "records", "phone_numbers", "release_reque
 class Page:
     """One answer: its rows, and what it says of other pages.
 
-    `total` and `last_page` are None where it tells none. `more`: whether it says that other rows follow; None where it
+    `total` and `last_page` are None where it gives none. `more`: whether it says that other rows follow; None where it
     says nothing. `following` are the parameters to ask for them with; None where it says that nothing follows.
     """
 
@@ -76,7 +76,7 @@ def parse_page(body: Any, read: Read, number: int) -> Page:
     size = min(_counts(words["page_size"]), default=None)
     last_page = max(_counts(words["last_page"]), default=None)
     if last_page is not None and total is not None and last_page > max(total, 1):
-        raise UnexpectedPayload(f"meta that tells of {last_page} pages for {total} rows")
+        raise UnexpectedPayload(f"meta with {last_page} pages for {total} rows")
     ways = [_way_on(name, value) for name, value in words["next"]]
     flags = [_flag(name, value) for name, value in words["has_more"]]
     if False not in flags:  # a cursor says how to go on, and some APIs name one on the last page, too
@@ -86,10 +86,10 @@ def parse_page(body: Any, read: Read, number: int) -> Page:
         says.append(number < last_page)
     elif total is not None and size:
         last_page = math.ceil(total / size)
-        if number < last_page:  # else nothing is said: it may be the size that was asked for, not the true one
+        if number < last_page:  # else nothing is said: it may be the size that was requested, not the true one
             says.append(True)
     if last_page is not None and last_page > MAX_PAGES:
-        raise UnexpectedPayload(f"meta that tells of {last_page} pages; {MAX_PAGES} are the limit")
+        raise UnexpectedPayload(f"meta with {last_page} pages; {MAX_PAGES} are the limit")
     more = any(says) if says else None
     following = None if more is False else next(filter(None, ways), {"page": number + 1})
     return Page(read(rows), total, last_page, more, following)

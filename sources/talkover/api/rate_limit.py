@@ -1,4 +1,4 @@
-"""The API's rate limit: how fast it is asked, and how long it wants us to wait.
+"""The API's rate limit: how fast requests may be sent, and how long it wants us to wait.
 
 Every answer names the limit in `X-RateLimit-Limit`, `-Remaining` and `-Reset`. The unit of the last is not documented:
 seconds and epoch are both understood.
@@ -17,7 +17,7 @@ from ..errors import ApiError
 
 MINUTE = 60.0
 RESET_ROUNDING = 2.0
-"""Seconds by which two answers of the same window may differ about its end: they tell whole ones."""
+"""Seconds by which two answers of the same window may differ about its end: they are whole ones."""
 CANCELLED = "cancelled: another request of this run failed"
 
 
@@ -39,7 +39,7 @@ class Pace:
         self.most_a_minute = max(self.most_a_minute, len(self._of_this_minute))
 
 
-class Allowance:
+class RateLimiter:
     """Keeps the requests of all threads within the X-RateLimit headers: it pauses before a 429, not after.
 
     A request on its way is counted as one that the last `Remaining` did not know of yet.
@@ -56,7 +56,7 @@ class Allowance:
         self._paused_until = 0.0
         self._on_their_way = 0
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         """Waits for a turn."""
         with self._turn:
             while self._cancelled.is_set() or not self._is_free():
@@ -67,7 +67,7 @@ class Allowance:
             self._on_their_way += 1
             self._pace.count()
 
-    def give_back(self, headers: Mapping[str, str]) -> None:
+    def release(self, headers: Mapping[str, str]) -> None:
         """Ends a turn with the headers that came, if any."""
         with self._turn:
             self._on_their_way -= 1
@@ -77,7 +77,7 @@ class Allowance:
             self._turn.notify_all()
 
     def pause(self, seconds: float) -> None:
-        """Nobody asks for so long: a 429 came."""
+        """Nobody sends a request for so long: a 429 came."""
         with self._turn:
             self._paused_until = max(time.monotonic() + seconds, self._paused_until)
 
@@ -113,14 +113,14 @@ def asked_wait(headers: Mapping[str, str], answer: Any) -> float | None:
             return max(parsedate_to_datetime(retry_after).timestamp() - server_time(headers), 0)
         except ValueError:
             pass
-    told = _told_wait(answer)
-    if told is not None:
-        return told
+    requested = _requested_wait(answer)
+    if requested is not None:
+        return requested
     is_used_up = (_number(headers.get("X-RateLimit-Remaining")) or 0) <= 0
     return _seconds_until_reset(headers) if is_used_up else None
 
 
-def _told_wait(answer: Any) -> float | None:
+def _requested_wait(answer: Any) -> float | None:
     """`retry_after` of a body, in seconds: documented in `error.details`, and looked for where a flat error has it."""
     flat = answer if isinstance(answer, dict) else {}
     nested = flat["error"] if isinstance(flat.get("error"), dict) else {}

@@ -16,7 +16,7 @@ NameColumn = Callable[[str], str]
 
 
 @dataclass(frozen=True)
-class Misfit:
+class FieldError:
     """A value that is not what its field holds: the row's place on the page, and the field within the row."""
 
     position: int
@@ -34,14 +34,15 @@ class Reading:
     time_zone: tzinfo
     name_column: NameColumn
     taken: Collection[str]
-    misfits: list[Misfit] = field(default_factory=list)
+    errors: list[FieldError] = field(default_factory=list)
 
-    def refuse_misfits(self) -> None:
+    def raise_errors(self) -> None:
         """Raises InvalidRow for the first one, by row."""
-        if not self.misfits:
+        if not self.errors:
             return
-        first = min(self.misfits, key=lambda misfit: misfit.position)
-        more = f" (and {len(self.misfits) - 1} more misfits)" if len(self.misfits) > 1 else ""
+        first = min(self.errors, key=lambda error: error.position)
+        others = len(self.errors) - 1
+        more = f" ({others} more {'error' if others == 1 else 'errors'})" if others else ""
         raise InvalidRow(
             f"{self.asked}: row {first.position} of a page, id {quote(self.rows[first.position].get('id'))}: "
             f"{first.path[:200]} {first.what}, but is {first.value}{more}. "
@@ -57,9 +58,9 @@ class Objects:
     place: Callable[[int], tuple[int, str]]
 
 
-def misfit(objects: Objects, index: int, name: str, what: str, value: str) -> Misfit:
+def field_error(objects: Objects, index: int, name: str, what: str, value: str) -> FieldError:
     position, prefix = objects.place(index)
-    return Misfit(position, prefix + (name if name.isidentifier() else quote(name)), what, value)
+    return FieldError(position, prefix + (name if name.isidentifier() else quote(name)), what, value)
 
 
 def quote(value: Any) -> str:

@@ -10,9 +10,9 @@ import json
 import re
 from typing import Any
 
-PASSING_STATUS = frozenset({408, 425, 429})
+RETRYABLE_STATUS = frozenset({408, 425, 429})
 FOLDED_LENGTH = 100_000
-"""Characters of a text that are looked at."""
+"""Characters of a text that are examined."""
 
 ADVICE = {
     401: "The token is wrong, expired or missing: each Talkover environment has its own",
@@ -35,7 +35,7 @@ def read_answer(body: bytes) -> Any:
 
 def is_passing(status: int) -> bool:
     """Whether the API may answer otherwise the next time."""
-    return status in PASSING_STATUS or status >= 500
+    return status in RETRYABLE_STATUS or status >= 500
 
 
 def what_it_says(status: int, answer: Any, body: bytes) -> str | None:

@@ -29,7 +29,7 @@ from .connection import (
     proxy_of,
     without_password,
 )
-from .rate_limit import CANCELLED, Allowance, Pace, asked_wait, server_time
+from .rate_limit import CANCELLED, Pace, RateLimiter, asked_wait, server_time
 from .refusals import advice_on, describe_page, is_passing, one_line, read_answer, what_it_says
 
 QUOTED_LENGTH = 300
@@ -74,7 +74,7 @@ class Transport:
         self._max_wait = max_wait
         self._cancelled = threading.Event()
         self._one_at_a_time = threading.Lock()
-        self._allowance = Allowance(max_wait, self._cancelled, self.pace)
+        self._limiter = RateLimiter(max_wait, self._cancelled, self.pace)
         self.session = open_session(self._token, self._base_url, connections)
 
     def get(self, endpoint: str, params: Mapping[str, Any], read: Callable[[Any], Any] = lambda parsed: parsed) -> Any:
@@ -93,7 +93,7 @@ class Transport:
             ):
                 with attempt:
                     return self._ask(endpoint, params, read)
-        except _Passing as fault:
+        except _Retryable as fault:
             raise fault.error from None
 
     def refuse_a_wrong_clock(self) -> None:
@@ -110,7 +110,7 @@ class Transport:
             )
 
     def cancel(self) -> None:
-        """Ends the waits of all threads, for good: what they were to ask is not needed any more."""
+        """Ends the waits of all threads, for good: what they were to request is not needed any more."""
         self._cancelled.set()
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ class Transport:
         self.session.close()
 
     def _ask(self, endpoint: str, params: Mapping[str, Any], read: Callable[[Any], Any]) -> Any:
-        self._allowance.take()
+        self._limiter.acquire()
         headers: Mapping[str, str] = {}
         try:
             url = f"{self._base_url}/{endpoint}"
@@ -129,7 +129,7 @@ class Transport:
         except (requests.RequestException, Urllib3Error) as error:
             raise self._lost(endpoint, error) from error
         finally:
-            self._allowance.give_back(headers)
+            self._limiter.release(headers)
         if response.status_code == 200:
             # One answer at a time: several are no faster in one interpreter, and each takes many times its size.
             with self._one_at_a_time:
@@ -137,7 +137,7 @@ class Transport:
         raise self._refusal(endpoint, response, body)
 
     def _lost(self, endpoint: str, error: Exception) -> Exception:
-        """What a request ends in that got no whole answer: the one who was asked, and the network's own cause.
+        """What a request ends in that got no complete answer: the address, and the network's own cause.
 
         An address, a setting or a certificate that is wrong is a ValueError to Python: it is no better the next time.
         """
@@ -147,12 +147,12 @@ class Transport:
         if proxy:
             host += f" through the proxy {without_password(proxy)}"
             said = said.replace(proxy, without_password(proxy))
-        what = f"{self.where(endpoint)}: no whole answer from {host} ({self.redact(said)})"
+        what = f"{self.where(endpoint)}: no complete answer from {host} ({self.redact(said)})"
         if isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code in AUTHORITY_IS_UNKNOWN:
             what += ". Where a network has an authority of its own, name its certificate's file in REQUESTS_CA_BUNDLE"
         may_pass = isinstance(error, (requests.Timeout, requests.ConnectionError, ChunkedEncodingError, Urllib3Error))
         lost = ApiError(what)
-        return _Passing(lost) if may_pass and not isinstance(cause, ValueError) else lost
+        return _Retryable(lost) if may_pass and not isinstance(cause, ValueError) else lost
 
     def _read_body(self, endpoint: str, response: requests.Response) -> bytes:
         """The whole body, within MAX_BODY_BYTES and ten timeouts: a server that drips must not hang a run."""
@@ -177,7 +177,7 @@ class Transport:
             return json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             what = self.redact(describe_page(body) or f"unreadable JSON ({error})")
-            raise _Passing(UnexpectedPayload(f"{self.where(endpoint)} answered 200 with {what}")) from error
+            raise _Retryable(UnexpectedPayload(f"{self.where(endpoint)} answered 200 with {what}")) from error
 
     def _refusal(self, endpoint: str, response: requests.Response, body: bytes) -> Exception:
         status, answer = response.status_code, read_answer(body)
@@ -195,7 +195,7 @@ class Transport:
         wait = asked_wait(response.headers, answer) if status in (429, 503) else None
         if wait is not None and wait > self._max_wait:
             return ApiError(f"{what}. It asks to wait {wait:.0f} s: run again after that", status)
-        return _Passing(error, wait)
+        return _Retryable(error, wait)
 
     def redact(self, text: str) -> str:
         """`text` without the token, since a server may quote what it was sent; only then cut to a readable length."""
@@ -203,11 +203,11 @@ class Transport:
         return text if len(text) <= QUOTED_LENGTH else text[: QUOTED_LENGTH - 1] + "…"
 
     def where(self, endpoint: str) -> str:
-        """How errors name what was asked."""
+        """How errors name what was requested."""
         return f"GET /{endpoint} (environment {self._environment!r})"
 
     def _may_pass(self, error: BaseException) -> bool:
-        return isinstance(error, _Passing) and not self._cancelled.is_set()
+        return isinstance(error, _Retryable) and not self._cancelled.is_set()
 
     def _is_enough(self, state: RetryCallState) -> bool:
         if _fault(state).status == 429:
@@ -221,11 +221,11 @@ class Transport:
             asked = wait_exponential(self._backoff, max=self._max_wait)(state)
         wait = asked + wait_random(self._backoff / 2, self._backoff)(state)
         if _fault(state).status == 429:
-            self._allowance.pause(wait)
+            self._limiter.pause(wait)
         return wait
 
 
-class _Passing(Exception):
+class _Retryable(Exception):
     """A fault that may be gone on the next try; `error` is what it becomes when it is not."""
 
     def __init__(self, error: TalkoverError, wait: float | None = None) -> None:
@@ -235,9 +235,9 @@ class _Passing(Exception):
         self.status = error.status if isinstance(error, ApiError) else None
 
 
-def _fault(state: RetryCallState) -> _Passing:
+def _fault(state: RetryCallState) -> _Retryable:
     """The fault of the attempt that has ended: only these are retried."""
-    return cast(_Passing, state.outcome and state.outcome.exception())
+    return cast(_Retryable, state.outcome and state.outcome.exception())
 
 
 def _log_wait(state: RetryCallState) -> None:
@@ -245,4 +245,4 @@ def _log_wait(state: RetryCallState) -> None:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")

@@ -13,7 +13,7 @@ import pyarrow as pa
 from ..errors import InvalidRow
 from .fields import Resource
 from .kinds import ARROW, TEXT, DataType, data_type_of
-from .reading import Objects, Reading, misfit, quote
+from .reading import Objects, Reading, field_error, quote
 from .values import read_text, read_unknown
 
 MAX_NEW_FIELDS = 500
@@ -49,7 +49,7 @@ def _read_unknown(name: str, values: list[Any], objects: Objects, page: Reading)
         try:
             read.append(None if value is None else read_unknown(read_text(name) and value))
         except ValueError as error:
-            page.misfits.append(misfit(objects, index, name, str(error), quote(value)))
+            page.errors.append(field_error(objects, index, name, str(error), quote(value)))
             read.append(None)
     return read
 

@@ -20,7 +20,7 @@ from ..errors import LoadError, TalkoverError
 from ..sync.changes import guard_account, guard_removal
 from ..sync.settings import configured_clients, configured_without
 from .connection import connect
-from .failures import plain_errors
+from .failures import translate_errors
 from .pipeline import Place, open_pipeline
 from .settings import defaults
 
@@ -30,7 +30,7 @@ ENDPOINTS = (("phone_numbers", PHONE_NUMBERS, "numbers"), ("release_requests", R
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at, and whether it is good."""
+    """One thing that was checked, and whether it is good."""
 
     what: str
     is_good: bool
@@ -39,14 +39,14 @@ class Finding:
 
 def check_account(destination: Any = None, dataset: str | None = None) -> Iterator[Finding]:
     """A finding for each environment and endpoint, and one for the destination. Raises ConfigurationError."""
-    with plain_errors(), defaults:
+    with translate_errors(), defaults:
         place = Place.of(open_pipeline(destination, dataset))
         clients, without = configured_clients(), configured_without()
         for key, client in clients.items():
             for resource, endpoint, rows in ENDPOINTS:
                 what = f"environment {key}: /{endpoint}"
                 if resource in without:
-                    yield Finding(what, True, "not asked, as configured with `without`")
+                    yield Finding(what, True, "not requested, as configured with `without`")
                 else:
                     held = _held(place, key) if resource == "phone_numbers" else set()
                     yield _try_token(what, client, endpoint, rows, held)
@@ -69,7 +69,7 @@ def _try_token(what: str, client: TalkoverClient, endpoint: str, rows: str, held
 
 def _try_destination(what: str, place: Place) -> Finding:
     try:
-        with plain_errors():
+        with translate_errors():
             return Finding(what, True, _ask_destination(place))
     except LoadError as error:
         return Finding(what, False, str(error))
@@ -98,15 +98,15 @@ def _describe(page: Page, rows: str) -> str:
     if page.more:
         return f"the token works; at least {page.rows.num_rows} {rows}, on several pages without a total"
     if page.more is None:
-        return f"the token works; at least {page.rows.num_rows} {rows}: the answer tells nothing of other pages"
+        return f"the token works; at least {page.rows.num_rows} {rows}: the answer says nothing about other pages"
     return f"the token works; {page.rows.num_rows} {rows}, all in one answer"
 
 
 def _ask_destination(place: Place) -> str:
     if place.file is not None and not place.file.exists():
         if not os.access(place.file.parent, os.W_OK):
-            raise LoadError(f"{place.file.parent} is no folder that can be written to")
-        return f"{place.file} will be made by the first load"
+            raise LoadError(f"{place.file.parent} is not a writable folder")
+        return f"{place.file} will be created by the first load"
     with connect(place) as client:
         client.execute_sql("select 1")
         has_dataset = client.has_dataset()

@@ -23,7 +23,7 @@ from ..errors import ConfigurationError, LoadError, TalkoverError
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Unwraps the errors of this package from dlt's, and makes one line of every other that a run can end in."""
     try:
         with settings_that_cannot_be():
@@ -44,7 +44,7 @@ def plain_errors() -> Iterator[None]:
                 raise ConfigurationError(f"dlt's configuration: {first_line(cause)}") from error
             if isinstance(cause, UnknownDestinationModule):
                 instead = "Take duckdb, postgres or another one of docs/destinations.md"
-                raise ConfigurationError(f"{cause.ref!r} is no destination that dlt knows. {instead}") from error
+                raise ConfigurationError(f"{cause.ref!r} is not a destination that dlt knows. {instead}") from error
         step = f"the {error.step} step failed: " if isinstance(error, PipelineStepFailed) else ""
         raise LoadError(step + first_line(causes[-1]) + _where(causes[-1])) from error
     except OSError as error:
@@ -75,7 +75,7 @@ def first_line(error: BaseException) -> str:
 
 
 def _where(error: BaseException) -> str:
-    """What an error of a file does not tell: the only files that a run writes by itself are dlt's."""
+    """What an error of a file does not say: the only files that a run writes by itself are dlt's."""
     folder = get_dlt_pipelines_dir()
     if isinstance(error, PermissionError) and str(error.filename).startswith(folder):
         return f". dlt's files in {folder} are another user's: set DLT_DATA_DIR to a folder of your own"
@@ -86,7 +86,7 @@ def _where(error: BaseException) -> str:
 
 
 def _missing_fields(error: ConfigFieldMissingException) -> str:
-    """dlt's lines about a configuration and those within it; between them it tells where it looked for each field."""
+    """dlt's lines about a configuration and those within it; between them it says where it looked for each field."""
     return "; ".join(line.strip() for line in str(error).splitlines() if "field(s)" in line)
 
 
@@ -101,7 +101,7 @@ def _why_unreadable(error: TomlProviderReadException) -> str:
         except UnicodeDecodeError:
             return f"{path} is not in UTF-8: save it so"
         except ParseError as cause:
-            return f"{path}, line {cause.line}: a quotation mark or a bracket is missing, or it is no TOML ({cause})"
+            return f"{path}, line {cause.line}: a quotation mark or a bracket is missing, or it is not TOML ({cause})"
         except TOMLKitError as cause:
             return f"{path}: {cause}"
         except OSError as cause:

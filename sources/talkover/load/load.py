@@ -2,7 +2,7 @@
 
     Talkover API → talkover_source → dlt pipeline → destination → views → Summary
 
-Running it again is always safe: the destination tells what is there, and only differences are sent.
+Running it again is always safe: what is there is read from the destination, and only differences are sent.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..errors import NothingLoaded, ViewError
 from ..sync.source import talkover_source
 from ..views import Views
 from .connection import connect
-from .failures import causes_of, first_line, plain_errors
+from .failures import causes_of, first_line, translate_errors
 from .lock import WAIT_SECONDS, dataset_lock, pipeline_lock
 from .pipeline import PIPELINE, Place, open_pipeline, what_to_run
 from .settings import defaults
@@ -50,7 +50,7 @@ def load_account(
     create_views: bool = True,
     **source_arguments: Any,
 ) -> Summary:
-    """Loads every phone number and release request, and tells what changed.
+    """Loads every phone number and release request, and returns what changed.
 
     Args:
         destination: a destination of dlt, by name or made by its factory; what dlt is configured to use, else duckdb.
@@ -67,14 +67,14 @@ def load_account(
         TalkoverError: nothing is lost; the next run starts from what the destination holds.
     """
     started = time.monotonic()
-    with plain_errors(), pipeline_lock(pipeline_name, wait_seconds), defaults:
+    with translate_errors(), pipeline_lock(pipeline_name, wait_seconds), defaults:
         source = talkover_source(**source_arguments)
         pipeline = open_pipeline(destination, dataset, pipeline_name, progress)
         place = Place.of(pipeline)
         with dataset_lock(place, wait_seconds), _kept_open(place):
             _forget_torn_schemas(pipeline)
             _forget_other_destination(place)
-            if place.dialect == "duckdb":  # tables side by side are no faster, and take a third more memory
+            if place.dialect == "duckdb":  # concurrent tables are no faster, and take a third more memory
                 load_one_table_at_a_time(pipeline)
             notes = _finish_pending(pipeline)
             load_id = _run(pipeline, source)
@@ -92,11 +92,11 @@ def _create_views(client: Any, pipeline: dlt.Pipeline) -> Views:
 
 def create_views_alone(destination: Any = None, dataset: str | None = None, pipeline_name: str = PIPELINE) -> Views:
     """Creates the views over tables that are there already. Raises NothingLoaded where the dataset is not."""
-    with plain_errors(), pipeline_lock(pipeline_name, WAIT_SECONDS), defaults:
+    with translate_errors(), pipeline_lock(pipeline_name, WAIT_SECONDS), defaults:
         place = Place.of(open_pipeline(destination, dataset, pipeline_name))
         if not _is_loaded(place):
             raise NothingLoaded(
-                f"dataset {place.pipeline.dataset_name!r} is not there yet: {what_to_run(pipeline_name)}"
+                f"dataset {place.pipeline.dataset_name!r} does not exist yet: {what_to_run(pipeline_name)}"
             )
         with dataset_lock(place, WAIT_SECONDS), connect(place) as client:
             return views.create_views(client, Path(place.pipeline.working_dir))
@@ -118,7 +118,7 @@ def _kept_open(place: Place) -> AbstractContextManager[Any]:
 def _forget_torn_schemas(pipeline: dlt.Pipeline) -> None:
     """A full disk leaves files in dlt's working directory that it takes for schemas, and cannot read ever after."""
     if not all(map(pipeline.schemas.has_schema, pipeline.schemas.list_schemas())):
-        log.info("the working directory of %s holds a schema that is not whole: made anew", pipeline.pipeline_name)
+        log.info("the working directory of %s holds an incomplete schema: recreated", pipeline.pipeline_name)
         pipeline.drop()
 
 
@@ -132,7 +132,7 @@ def _forget_other_destination(place: Place) -> None:
     except KeyError:
         before = location
     if before != location:
-        log.info("the working directory of %s is another destination's: made anew", pipeline.pipeline_name)
+        log.info("the working directory of %s belongs to another destination: recreated", pipeline.pipeline_name)
         pipeline.drop()
     pipeline.set_local_state_val(LOCATION, location)
 

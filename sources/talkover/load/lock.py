@@ -25,7 +25,7 @@ from .connection import connect
 from .pipeline import Place
 
 WAIT_SECONDS = 60
-"""How long a run waits for another one, unless told otherwise."""
+"""How long a run waits for another one, unless configured otherwise."""
 ASK_AGAIN_SECONDS = 0.2
 
 
@@ -109,4 +109,4 @@ def _holder(client: SqlClientBase[Any], key: int) -> str:
 
 
 def _in_progress(what: str, who: str, wait_seconds: float) -> RunInProgress:
-    return RunInProgress(f"{what} is being loaded by {who}. Waited {wait_seconds:g} s; nothing was asked of the API")
+    return RunInProgress(f"{what} is being loaded by {who}. Waited {wait_seconds:g} s; no request was sent")

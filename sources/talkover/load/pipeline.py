@@ -36,7 +36,7 @@ def open_pipeline(
     destination = destination or configured_destination or "duckdb"
     dataset = dataset or configured_dataset or DATASET
     if not isinstance(dataset, str) or not dataset.strip():
-        raise ConfigurationError(f"{dataset!r} is no name of a dataset")
+        raise ConfigurationError(f"{dataset!r} is not a valid dataset name")
     pipeline = dlt.pipeline(
         pipeline_name, destination=destination, dataset_name=dataset, progress=progress or NULL_COLLECTOR
     )
@@ -50,7 +50,7 @@ class Place:
     """Where a pipeline loads into, asked of dlt once: it resolves its whole configuration for each answer.
 
     `shown` is how people find it, `dataset` its schema as the destination spells it, `dialect` sqlglot's name for its
-    SQL. `location` tells what an engine can reach, of BigQuery a region alone; `config` all that dlt knows, without
+    SQL. `location` is what an engine can reach, of BigQuery a region alone; `config` all that dlt knows, without
     secrets. `file` is that of DuckDB; None for any other destination, and for a connection that dlt was given.
     """
 
@@ -71,7 +71,7 @@ class Place:
         if file is not None and file.name.split(".")[0].lower() == dataset.lower():
             raise ConfigurationError(
                 f"DuckDB cannot keep dataset {pipeline.dataset_name!r} in a file of the same name ({file.name}): SQL "
-                "could not tell them apart. Name the file otherwise, or give another --dataset"
+                "could not tell them apart. Rename the file, or give another --dataset"
             )
         return cls(
             pipeline=pipeline,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
+from typing import Any
 
 import dlt
 from dlt.common.configuration.providers import CustomLoaderDocProvider
@@ -22,14 +23,15 @@ third of a load. dlt insists on a password for PostgreSQL; of an empty one libpq
 PGPASSWORD and .pgpass as psql does."""
 
 
-class _Defaults:
-    """DEFAULTS stand behind every other place that dlt reads settings from.
+class Defaults:
+    """While it is entered, `settings` stand behind every other place that dlt reads settings from.
 
     dlt has one configuration a process, and loads may run in several threads: the first that enters brings them, the
     last that leaves takes them away.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, settings: dict[str, Any]) -> None:
+        self._provider = CustomLoaderDocProvider(name, lambda: settings, locations=[])
         self._lock = threading.Lock()
         self._inside = 0
         self._undo = ExitStack()
@@ -38,7 +40,7 @@ class _Defaults:
         with self._lock:
             if not self._inside:
                 with ExitStack() as undo:
-                    _bring(undo)
+                    self._bring(undo)
                     self._undo = undo.pop_all()
             self._inside += 1
 
@@ -48,16 +50,14 @@ class _Defaults:
             if not self._inside:
                 self._undo.close()
 
+    def _bring(self, undo: ExitStack) -> None:
+        undo.callback(_read_settings_again)
+        dlt.config.register_provider(self._provider)
+        undo.callback(unregister_provider, self._provider)
+        _read_settings_again()
 
-defaults = _Defaults()
 
-
-def _bring(undo: ExitStack) -> None:
-    provider = CustomLoaderDocProvider("defaults of talkover", lambda: DEFAULTS, locations=[])
-    undo.callback(_read_settings_again)
-    dlt.config.register_provider(provider)
-    undo.callback(unregister_provider, provider)
-    _read_settings_again()
+defaults = Defaults("defaults of talkover", DEFAULTS)
 
 
 def _read_settings_again() -> None:

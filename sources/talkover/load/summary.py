@@ -29,7 +29,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class RunRate:
-    """What the numbers of an environment cost a month, in one currency; None for a currency that was not told."""
+    """What the numbers of an environment cost a month, in one currency; None for an unknown currency."""
 
     environment_key: str
     currency: str | None
@@ -41,8 +41,8 @@ class RunRate:
 class Summary:
     """What a load did, read back from the tables.
 
-    A resource that was not asked is None. `requests_a_minute` are the most within 60 seconds of any environment: the
-    API's plans are limited so, a token.
+    A resource that was not requested is None. `requests_a_minute` are the most within 60 seconds of any
+    environment: the API's plans are limited so, a token.
     """
 
     run_id: str
@@ -98,7 +98,7 @@ def read_summary(client: SqlClientBase[Any], place: Place, load_id: str, notes: 
 
 
 def _counts(figures: list[tuple[Any, ...]]) -> Counts | None:
-    """The figures of all environments together; None for a resource that was not asked in any."""
+    """The figures of all environments together; None for a resource that was not requested in any."""
     figures = [row for row in figures if row[0] is not None]
     if not figures:
         return None

@@ -21,7 +21,7 @@ from dlt.common.utils import set_working_dir
 from ..api.unknown import as_json
 from ..errors import ConfigurationError, NothingLoaded
 from ..load.connection import connect
-from ..load.failures import plain_errors
+from ..load.failures import translate_errors
 from ..load.pipeline import PIPELINE, Place, open_pipeline, what_to_run
 from ..load.settings import defaults
 from ..sync.tables import KEYS
@@ -94,7 +94,7 @@ def read_arrow(
     if name not in (*view_names(), *KEYS):
         raise ConfigurationError(f"{name!r} is no view or table. There are {', '.join(sorted((*view_names(), *KEYS)))}")
     wanted = dict(where or {}) | ({} if environment is None else {"environment_key": environment})
-    with _project_folder(), plain_errors(), defaults:
+    with _project_folder(), translate_errors(), defaults:
         place = Place.of(open_pipeline(destination, dataset, pipeline_name))
         if place.is_missing:
             raise NothingLoaded(f"there is no {place.file} yet: {what_to_run(pipeline_name)}")

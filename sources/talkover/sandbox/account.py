@@ -96,7 +96,7 @@ class Account:
     def _buy(self, chance: Random, day: date) -> Json:
         country = chance.choices(COUNTRIES, [country.weight for country in COUNTRIES])[0]
         type, capabilities, multiple, _ = chance.choices(OFFERS, [offer[3] for offer in OFFERS])[0]
-        # A few were bought at an old price, and a few come from a SIP trunk, for which nothing is charged or told.
+        # A few were bought at an old price, and a few come from a SIP trunk, for which nothing is charged or reported.
         old_price = 2.5 if chance.random() < 0.03 else 1.0
         is_trunk = chance.random() < 0.02
         price = None if is_trunk else round(country.price * multiple * old_price, 2)

@@ -30,7 +30,7 @@ class Answer:
     body: Any
     headers: dict[str, str] = field(default_factory=dict)
     wait: Literal["", "seconds", "date", "reset", "epoch"] = ""
-    """How a 429 tells when to come back."""
+    """How a 429 says when to come back."""
 
 
 Behaviour = Literal["cut", "drop", "hang", "shrinking", "growing", "swapping", "wrong-total"]
@@ -65,7 +65,7 @@ FAULTS: dict[str, Answer | Behaviour] = {
 }
 """By name, what `--fault` takes. Those without a canned answer are done by the server to a right one: it cuts the body,
 drops the connection, never answers, takes the first number out of the list before answering, puts one in before it,
-does both (the new one last, so that the total stays right), or tells a total that is one too high."""
+does both (the new one last, so that the total stays right), or reports a total that is one too high."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What the sandbox answers with: the rows that were asked for, and a page of them that tells of others in some way."""
+"""What the sandbox answers with: the rows that were requested, and a page of them that announces others in some way."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def invalid(parameter: str, message: str) -> Answer:
 
 
 def page_of(rows: list[Json], page: int, size: int, *, extra: int, pagination: Pagination, url: str) -> Json:
-    """The body of that page, `pagination` being how it tells of others; the total is `extra` too high."""
+    """The body of that page, `pagination` being how it announces others; the total is `extra` too high."""
     if pagination == "none":
         return {"success": True, "data": rows}
     last_page = max(-(-len(rows) // size), 1)
@@ -44,7 +44,7 @@ def page_of(rows: list[Json], page: int, size: int, *, extra: int, pagination: P
         return body | {"links": {"next": following}, "meta": {"current_page": page, "per_page": size}}
     meta = {"current_page": page, "per_page": size, "total": len(rows) + extra, "last_page": last_page}
     following = f"{url}?page={page + 1}" if page < last_page else None
-    told: dict[str, Json] = {
+    announced: dict[str, Json] = {
         "meta": {"meta": meta},
         "simple": {"current_page": page, "next_page_url": following},
         "size": {"meta": {"current_page": page, "per_page": size}},
@@ -55,4 +55,4 @@ def page_of(rows: list[Json], page: int, size: int, *, extra: int, pagination: P
         "silent": {},
         "nested": {"meta": {"pagination": {"total": len(rows), "per_page": size, "total_pages": last_page}}},
     }
-    return body | told[pagination]
+    return body | announced[pagination]

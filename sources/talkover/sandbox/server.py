@@ -37,7 +37,7 @@ class Request:
 
 @dataclass
 class RateLimit:
-    """`requests` a window of `seconds`, told in the headers by seconds or by epoch."""
+    """`requests` a window of `seconds`, reported in the headers in seconds or as an epoch."""
 
     requests: int = 1000
     seconds: float = 60
@@ -66,11 +66,11 @@ class Sandbox:
     """A running sandbox API, as a context manager.
 
     `accounts` is one account, or token to account. `pagination`: "meta" as the OpenAPI file has it, "links" with next
-    links and no total, "none" for everything at once; the others tell of pages as other APIs do: `next_page_url` at the
-    top, a page size alone, `has_more`, a total alone, `meta.pagination`, Laravel's paginator in `data`, `next_cursor`
-    without page numbers, nothing at all ("silent"). `largest_page` is what per_page may be; above it the answer is a
-    422, or `caps_pages` and it is cut to that. `clock_ahead` are the seconds by which its `Date` is ahead. Every
-    request is kept in `seen`; up to `most_at_once` came side by side.
+    links and no total, "none" for everything at once; the others announce pages as other APIs do: `next_page_url` at
+    the top, a page size alone, `has_more`, a total alone, `meta.pagination`, Laravel's paginator in `data`, a cursor
+    (`next_cursor`) without page numbers, nothing at all ("silent"). `largest_page` is what per_page may be; above it
+    the answer is a 422, or `caps_pages` and it is cut to that. `clock_ahead`: seconds by which its `Date` is ahead.
+    Every request is kept in `seen`; up to `most_at_once` came concurrently.
     """
 
     accounts: Account | dict[str, Account]
@@ -130,7 +130,7 @@ class Sandbox:
         return Answer(answer.status, answer.body, headers | answer.headers | _wait_headers(answer)), behaviour
 
     def advance(self, days: int) -> date:
-        """Lets every account live `days` on, and tells the new day."""
+        """Lets every account live `days` on, and returns the new day."""
         with self._lock:
             for account in self._by_token.values():
                 account.advance(account.today + timedelta(days=days))

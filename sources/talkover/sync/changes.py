@@ -46,7 +46,7 @@ class Changes:
 def compare(database: Database, held: pa.Table, listed: pa.Table) -> Changes:
     """The rows `listed` (position, id, fingerprint) against those `held` (id, fingerprint, environment_key).
 
-    An id stands once in each. What is held and not listed counts as removed; whether it may go is told elsewhere.
+    An id stands once in each. What is held and not listed counts as removed; whether it may go is decided elsewhere.
     """
     nowhere, nothing = listed["position"].slice(length=0), held.select(["id", "environment_key"]).slice(length=0)
     if not held.num_rows:
@@ -95,17 +95,17 @@ def guard_account(asked: str, listed: int, known: int, removed: int) -> None:
         )
 
 
-def guard_fields(asked: str, listed: int, told: Collection[str], held: Filled) -> None:
+def guard_fields(asked: str, listed: int, returned: Collection[str], held: Filled) -> None:
     """Raises SuspiciousRemoval where no row of a listing has a value that over half of ten or more held rows have.
 
-    So it is when an API wraps its rows (`{"id": …, "attributes": {…}}`) or renames its fields. `told` are the columns
+    So it is when an API wraps its rows (`{"id": …, "attributes": {…}}`) or renames its fields. `returned`: the columns
     with a value in any row.
     """
-    lost = [name for name, values in held.values.items() if values > held.rows / 2 and name not in told]
+    lost = [name for name, values in held.values.items() if values > held.rows / 2 and name not in returned]
     if listed and lost and held.rows >= GUARD_FROM:
         named = ", ".join(f"{name} ({held.values[name]} of {held.rows} held rows have one)" for name in lost[:3])
         more = f" and {len(lost) - 3} fields more" if len(lost) > 3 else ""
         raise SuspiciousRemoval(
             f"{asked} lists {listed} rows, none of them with a value of {named}{more}. Nothing was loaded. If the API "
-            "really does not tell them any more, run once with --allow-lost-fields (allow_lost_fields=True)"
+            "really no longer returns them, run once with --allow-lost-fields (allow_lost_fields=True)"
         )

@@ -129,9 +129,9 @@ def _filled(shared: Shared, endpoint: Endpoint, tables: Collection[TableName]) -
 
 def _listed_for(table: TableName, listed: Listed) -> pa.Table:
     """Place, id and the fingerprint that counts for `table`; of agents the numbers that have any."""
-    mark = "change_fingerprint" if table in CHANGE_LOGS else "fingerprint"
-    mark = "agents_fingerprint" if table == "phone_number_agents" else mark
-    rows = with_position(pa.table({"id": listed.rows["id"], "fingerprint": listed.rows[mark]}))
+    column = "change_fingerprint" if table in CHANGE_LOGS else "fingerprint"
+    column = "agents_fingerprint" if table == "phone_number_agents" else column
+    rows = with_position(pa.table({"id": listed.rows["id"], "fingerprint": listed.rows[column]}))
     return rows.filter(pc.is_valid(rows["fingerprint"])) if rows["fingerprint"].null_count else rows
 
 
@@ -141,7 +141,7 @@ def _may_go(endpoint: Endpoint) -> bool:
 
 
 def _going(shared: Shared, endpoint: Endpoint, table: TableName, gone: pa.Table, listed: Listed) -> pa.Table:
-    """Of what is `gone` from a listing the rows to remove; the others were not asked for. An agent goes with any."""
+    """Of what is `gone` from a listing the rows to remove; the others were not requested. An agent goes with any."""
     if not gone.num_rows or not _may_go(endpoint):
         return gone.slice(length=0)
     environments = [*shared.clients, NOBODY] if listed.is_complete else []

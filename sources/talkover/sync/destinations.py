@@ -1,4 +1,4 @@
-"""What a destination must be able to do. dlt is asked, and only what it says, before anything is asked of the API."""
+"""What a destination must be able to do. dlt is asked, and only what it says, before any request is sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..errors import ConfigurationError
 from .tables import MERGE
 
 INSTEAD = (
-    "Nothing was asked of the API. What works: DuckDB, DuckLake (Parquet files in a folder or bucket), PostgreSQL and "
+    "No request was sent. What works: DuckDB, DuckLake (Parquet files in a folder or bucket), PostgreSQL and "
     "the warehouses in docs/destinations.md"
 )
 
@@ -36,7 +36,7 @@ def refuse_unfit(pipeline: dlt.Pipeline) -> None:
         ) from None
     if not issubclass(client_class, WithSqlClient):
         raise ConfigurationError(
-            f"destination {destination.destination_name!r} cannot be asked by SQL what it holds, so nothing could be "
+            f"destination {destination.destination_name!r} cannot be read by SQL, so nothing could be "
             f"compared. {INSTEAD}"
         )
 
@@ -54,7 +54,7 @@ def arrow_format(pipeline: dlt.Pipeline) -> Any:
 
 def refuse_unfit_tables(pipeline: dlt.Pipeline, tables: Iterable[TTableSchema]) -> None:
     """Raises ConfigurationError unless each of `tables` is merged by delete-insert: anything else keeps tombstones as
-    rows, or rows that are gone. The format of a table (Delta, Iceberg) can be the reason, or what a caller asked for.
+    rows, or rows that are gone. The format of a table (Delta, Iceberg) can be the reason, or what a caller chose.
     """
     client: Any = pipeline.destination_client()
     for table in tables:
@@ -76,7 +76,7 @@ def _other_disposition(table: TTableSchema, found: str) -> ConfigurationError:
     return ConfigurationError(
         f"{table['name']}: write disposition {found} would keep what is gone, or lose what is not sent again, since a "
         "run sends only what differs. Leave write_disposition out: it is merge by delete-insert. To send every row "
-        "again take full_refresh=True, to begin anew refresh='drop_sources'. Nothing was asked of the API"
+        "again take full_refresh=True, to begin anew refresh='drop_sources'. No request was sent"
     )
 
 

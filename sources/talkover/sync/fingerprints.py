@@ -1,4 +1,4 @@
-"""One row an id, and its fingerprints: hashes that tell whether anything in it differs from an earlier listing.
+"""One row an id, and its fingerprints: hashes that show whether anything in it differs from an earlier listing.
 
 Their making must never change, or every number of every user would be logged as changed: the tests pin some, on the
 oldest and the newest DuckDB. A field that is null or absent leaves a fingerprint as it is, so a new field that no row
@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from ..api.fields import COUNTDOWNS
 from .database import Database, identifier, literal
 
-NO_CHANGE = COUNTDOWNS | {"updated_at"}
-"""Fields that make no row in a change log by themselves: a touch is no change."""
+VOLATILE_FIELDS = COUNTDOWNS | {"updated_at"}
+"""Fields whose changes alone make no row in a change log: countdowns of the server, and the instant of an update."""
 HEX_DIGITS = 16
 """64 bits: a fingerprint is compared with the earlier one of the same row alone, so two rows never meet."""
 
@@ -26,13 +26,13 @@ select position from rows
 qualify row_number() over (partition by id order by {updated_at} desc nulls last, position desc) = 1
 order by position
 """
-MARKS = """
+FINGERPRINTS = """
 select
     position,
-    left(md5(steady || touches), {digits}) as fingerprint,
+    left(md5(steady || volatile), {digits}) as fingerprint,
     left(steady, {digits}) as change_fingerprint,
     left(md5(agents), {digits}) as agents_fingerprint
-from (select position, md5({steady}) as steady, {touches} as touches, {agents} as agents from rows)
+from (select position, md5({steady}) as steady, {volatile} as volatile, {agents} as agents from rows)
 """
 
 
@@ -44,17 +44,17 @@ def with_fingerprints(rows: pa.Table, database: Database) -> pa.Table:
     """
     rows = _one_row_an_id(rows, database)
     names = rows.column_names
-    query = MARKS.format(
-        steady=_text_of_all(rows.schema, [name for name in names if name not in NO_CHANGE]),
-        touches=_text_of_all(rows.schema, [name for name in names if name in NO_CHANGE]),
+    query = FINGERPRINTS.format(
+        steady=_text_of_all(rows.schema, [name for name in names if name not in VOLATILE_FIELDS]),
+        volatile=_text_of_all(rows.schema, [name for name in names if name in VOLATILE_FIELDS]),
         agents="case when agents <> '[]' then agents || ' ' || environment_key end"
         if "agents" in names
         else "cast(null as varchar)",
         digits=HEX_DIGITS,
     )
-    marks = database.query(query, rows=with_position(rows)).sort_by("position")
-    for name in marks.column_names[1:]:
-        rows = rows.append_column(name, marks[name])
+    made = database.query(query, rows=with_position(rows)).sort_by("position")
+    for name in made.column_names[1:]:
+        rows = rows.append_column(name, made[name])
     return rows
 
 

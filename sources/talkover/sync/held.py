@@ -40,7 +40,7 @@ class Held:
 
     A source that is iterated without a pipeline knows nothing, and neither does anyone of a table that this very run
     drops or truncates (dlt's `refresh` modes): those still hold their rows while the run extracts. `missing` collects
-    the tables that were asked for and are not there.
+    the tables that were requested and are not there.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -112,7 +112,7 @@ class Held:
         runs = self._select("load_runs", schema.names, schema).to_pylist()
         return max((run["observed_at"] for run in runs if run["environment_key"] in environments), default=None)
 
-    def let_tables_go(self) -> None:
+    def drop_dependent_views(self) -> None:
         """Drops the views where the load step of this run drops tables: PostgreSQL keeps a table that a view reads.
 
         To be called when nothing can fail any more, since only `load_account` and `talkover views` create them again.

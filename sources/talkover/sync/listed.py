@@ -102,7 +102,7 @@ def _list(endpoint: Endpoint, shared: Shared, key: str, known: pa.ChunkedArray |
     client.transport.refuse_a_wrong_clock()
     if listing.problem is not None and not options.accept_incomplete:
         raise IncompleteListing(
-            f"{asked}: {listing.problem}, in each of {READINGS} readings. --accept-incomplete (accept_incomplete=True) "
+            f"{asked}: {listing.problem}, after {READINGS} attempts. --accept-incomplete (accept_incomplete=True) "
             "loads what came and removes nothing"
         )
     return listing
@@ -110,8 +110,8 @@ def _list(endpoint: Endpoint, shared: Shared, key: str, known: pa.ChunkedArray |
 
 def _guard_fields(endpoint: Endpoint, shared: Shared, key: str, listing: Listing, filled: Filled) -> None:
     rows = listing.rows
-    told = [name for name in rows.column_names if rows[name].null_count < rows.num_rows]
-    guard_fields(shared.clients[key].transport.where(endpoint.path), listing.distinct, told, filled)
+    returned = [name for name in rows.column_names if rows[name].null_count < rows.num_rows]
+    guard_fields(shared.clients[key].transport.where(endpoint.path), listing.distinct, returned, filled)
 
 
 def _reader(

@@ -1,6 +1,6 @@
 """One run over the account: lists each endpoint once, compares it with what the destination holds, sends what differs.
 
-An endpoint is asked when a table that was selected needs it, and never otherwise. Whatever a run can refuse is refused
+An endpoint is requested only when a table that was selected needs it. Whatever a run can refuse is refused
 before the first row is sent.
 """
 
@@ -37,7 +37,7 @@ CLOCK_TOLERANCE = timedelta(days=1)
 class Run:
     """What the resources of one extraction share. Raises, in extract, every TalkoverError that a run can end in.
 
-    `compared` is what was listed, by resource; it is let go when all of its tables have been sent.
+    `compared` is what was listed, by resource; it is freed when all of its tables have been sent.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Run:
             del self.compared[resource]  # else the listing would fill memory while it is loaded
             pa.default_memory_pool().release_unused()
         if not self.unsent:
-            held.let_tables_go()
+            held.drop_dependent_views()
 
     def _batches(self, table: TableName) -> Iterable[Any]:
         if table == "load_runs":

@@ -1,6 +1,6 @@
-"""What the source is told: by arguments, and by dlt's configuration where an argument is not given.
+"""How the source is configured: by arguments, and by dlt's configuration where an argument is not given.
 
-All of it is checked before anything is asked of the API.
+All of it is checked before any request is sent.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def configured_clients() -> dict[str, TalkoverClient]:
 
 
 def configured_without() -> frozenset[str]:
-    """The resources that `talkover_source()` would not ask for. Raises ConfigurationError."""
+    """The resources that `talkover_source()` would not request. Raises ConfigurationError."""
     return left_out_of(_configured().without)
 
 
@@ -62,8 +62,8 @@ def _configured() -> TalkoverConfiguration:
 
 
 def left_out_of(without: Collection[str] | None) -> frozenset[str]:
-    """The resources that are not to be asked. Raises ConfigurationError for another name, and for all of them."""
-    refuse_misfits(Collection, "a list of names", without=without)
+    """The resources that are not to be requested. Raises ConfigurationError for another name, and for all of them."""
+    require(Collection, "a list of names", without=without)
     left_out = frozenset([without] if isinstance(without, str) else without or ())
     both = " and ".join(LEDGER_RESOURCES)
     if strange := sorted(left_out.difference(LEDGER_RESOURCES)):
@@ -76,8 +76,8 @@ def left_out_of(without: Collection[str] | None) -> frozenset[str]:
 def tokens_of(api_token: str | None, environments: Mapping[str, str] | None, environment_key: str) -> Mapping[str, str]:
     """Environment to token. Raises ConfigurationError."""
     _refuse_values_for_tables()
-    refuse_misfits(str, "text", api_token=api_token, environment_key=environment_key)
-    refuse_misfits(Mapping, "names and the token of each", environments=environments)
+    require(str, "text", api_token=api_token, environment_key=environment_key)
+    require(Mapping, "names and the token of each", environments=environments)
     for key in (environment_key, *(environments or ())):
         if not isinstance(key, str) or not key.strip():
             raise ConfigurationError(f"{key!r} cannot be the name of an environment: give it a text")
@@ -88,7 +88,7 @@ def tokens_of(api_token: str | None, environments: Mapping[str, str] | None, env
     if not environments:
         return {environment_key: api_token or os.environ.get(ENVIRONMENT_VARIABLE, "")}
     if strange := [key for key, token in environments.items() if not isinstance(token, str)]:
-        raise ConfigurationError(f"environments: the token of {strange[0]!r} is no text")
+        raise ConfigurationError(f"environments: the token of {strange[0]!r} is not text")
     names = {token: key for key, token in environments.items()}
     if len(names) < len(environments):
         raise ConfigurationError("two environments have the same token: their numbers would be counted twice")
@@ -97,7 +97,7 @@ def tokens_of(api_token: str | None, environments: Mapping[str, str] | None, env
 
 @dataclass(frozen=True)
 class Api:
-    """How the API is asked: environment to token, address, rows a page, pages side by side. All of it is checked."""
+    """How the API is called: environment to token, address, rows a page, concurrent requests. All of it is checked."""
 
     tokens: Mapping[str, str]
     base_url: str
@@ -107,8 +107,8 @@ class Api:
     @classmethod
     def of(cls, tokens: Mapping[str, str], base_url: str, per_page: int, max_concurrent_requests: int) -> Api:
         """Asks nothing. Raises ConfigurationError for what cannot work."""
-        refuse_misfits(str, "text", base_url=base_url)
-        refuse_misfits(int, "a whole number", per_page=per_page, max_concurrent_requests=max_concurrent_requests)
+        require(str, "text", base_url=base_url)
+        require(int, "a whole number", per_page=per_page, max_concurrent_requests=max_concurrent_requests)
         if per_page < 1 or max_concurrent_requests < 1:
             raise ConfigurationError("per_page and max_concurrent_requests must be at least 1")
         base_url = checked_base_url(base_url)
@@ -153,7 +153,7 @@ def filters_of(**given: str | bool | None) -> dict[str, str]:
     """The API's query parameters of the filters that are given. Raises ConfigurationError."""
     for name, value in given.items():
         kind, what = (bool, "True or False") if name.startswith("has_") else (str, "text")
-        refuse_misfits(kind, what, **{name: value})
+        require(kind, what, **{name: value})
     return {
         name: str(value).lower() if isinstance(value, bool) else value
         for name, value in given.items()
@@ -175,7 +175,7 @@ def _refuse_values_for_tables() -> None:
         )
 
 
-def refuse_misfits(kind: type, what: str, **given: Any) -> None:
+def require(kind: type, what: str, **given: Any) -> None:
     """Raises ConfigurationError for an argument of another type. It may be a secret, and is not quoted."""
     for name, value in given.items():
         if value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):

@@ -24,7 +24,7 @@ from ..dlt_internals import is_filtered
 from ..errors import ConfigurationError
 from .database import Database
 from .run import Run
-from .settings import Api, TalkoverConfiguration, aware, filters_of, left_out_of, refuse_misfits, tokens_of, zone_of
+from .settings import Api, TalkoverConfiguration, aware, filters_of, left_out_of, require, tokens_of, zone_of
 from .shared import Options
 from .tables import KEYS, TableName, hints
 
@@ -57,7 +57,7 @@ def talkover_source(
         environments: name to token, for several environments in one run, instead of `api_token`.
         base_url: https, or http to loopback.
         per_page: rows a page, 1 to 100 by the API's documentation.
-        max_concurrent_requests: pages asked for side by side.
+        max_concurrent_requests: pages fetched concurrently.
         environment_key: name of the one environment in the tables.
         time_zone: zone of the API's days, such as `America/Sao_Paulo`: where it sends an instant for a day, that is
             midnight there. All other instants are UTC.
@@ -68,14 +68,14 @@ def talkover_source(
         allow_mass_removal: takes a listing that removes most numbers for right.
         allow_lost_fields: takes a listing for right that lacks a field which most rows had.
         accept_incomplete: loads a listing that never matches the API's total, without removing.
-        without: `phone_numbers` or `release_requests`, to be left out: not asked, its tables as they are or made empty.
+        without: `phone_numbers` or `release_requests`, left out: not requested, its tables as they are or made empty.
 
     Raises:
-        ConfigurationError: here, before anything is asked. Other TalkoverErrors end the extract step.
+        ConfigurationError: here, before any request is sent. Other TalkoverErrors end the extract step.
     """
     # A text of a field that is not documented stays text: what one row holds must not decide for all later ones.
     dlt.current.source_schema().remove_type_detection("iso_timestamp")
-    refuse_misfits(
+    require(
         bool,
         "True or False",
         full_refresh=full_refresh,

@@ -121,10 +121,10 @@ def _ledger_columns() -> TTableSchemaColumns:
     for resource in LEDGER_RESOURCES:
         what = resource.replace("_", " ")
         made |= (
-            _column(f"{resource}_listed_at", "timestamp", f"when the listing of {what} was read, UTC; null: not asked")
+            _column(f"{resource}_listed_at", "timestamp", f"when {what} were listed, UTC; null: not requested")
             | _column(f"{resource}_listed", "bigint", f"{what} in the listing")
             | _column(f"{resource}_total", "bigint", f"{what} by the API's own count; null: it gave none")
-            | _column(f"{resource}_complete", "bool", "the listing was proven whole and was not filtered")
+            | _column(f"{resource}_complete", "bool", "the listing was proven complete and was not filtered")
             | _column(f"{resource}_added", "bigint", f"{what} seen for the first time, or again")
             | _column(f"{resource}_changed", "bigint", f"{what} that changed; a countdown alone is no change")
             | _column(f"{resource}_removed", "bigint", f"{what} no longer listed")

@@ -51,11 +51,11 @@ class Views:
 
     @property
     def notes(self) -> list[str]:
-        """The sentence that tells of missing tables, where any is."""
+        """The sentence about missing tables, where any is."""
         if not self.missing:
             return []
         views = ", ".join(name for name in view_names() if name in self.not_made)
-        says = f"the dataset has no {' or '.join(self.missing)}, so these views were not made: {views}"
+        says = f"the dataset has no {' or '.join(self.missing)}, so these views were not created: {views}"
         return [f"{says}. `talkover load` brings every table"]
 
 
@@ -79,7 +79,7 @@ def create_views(client: SqlClientBase[Any], folder: Path, now: datetime | None 
     possible = {name: statement for name, statement in statements.items() if name not in not_made}
     if failed.keys() & possible.keys():
         # PostgreSQL replaces no view by one with other columns, as those of an earlier version may have
-        with suppress(Exception):  # a lost connection is told of by what follows
+        with suppress(Exception):  # what follows reports a lost connection
             drop_views(client)
         failed = _run(client, possible)
     failed = {name: reason for name, reason in failed.items() if name in possible}
