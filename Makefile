@@ -44,7 +44,7 @@ products: .venv/installed  ## more of what `make test` plays a sample of: kills,
 environments: .venv/installed  ## the schedulers and the wheel, each in an environment of its own
 	$(BIN)/pytest -n 2 -q -m environment
 
-browser: .venv/installed  ## the report in a browser: needs chromium
+browser: .venv/installed  ## the report in a browser and a spreadsheet: needs chromium and LibreOffice
 	$(BIN)/pytest -q -m browser
 
 warehouses: $(WAREHOUSES:%=warehouse-%)  ## the tests that load, on four more destinations (MariaDB's server must be there)
@@ -75,8 +75,9 @@ lint: .venv/installed  ## lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-docs: .venv/installed  ## write the made parts and the outputs in docs/ anew
+docs: .venv/installed  ## write the made parts, the outputs and the picture in docs/ anew: needs chromium
 	UPDATE_DOCS=1 $(BIN)/pytest -q tests/test_docs.py
+	UPDATE_DOCS=1 $(BIN)/pytest -q -m browser -k first_screen tests/test_report.py
 
 clean:  ## remove what the others made
 	rm -rf .venv .venv-* talkover_demo.duckdb report.html

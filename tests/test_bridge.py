@@ -34,33 +34,38 @@ State = dict[str, tuple[str | None, str | None]]
 class Ledger:
     """What a bookkeeper would write down: by month and currency."""
 
+    found: dict[Any, list[Decimal]] = field(default_factory=lambda: defaultdict(list))
     added: dict[Any, list[Decimal]] = field(default_factory=lambda: defaultdict(list))
     removed: dict[Any, list[Decimal]] = field(default_factory=lambda: defaultdict(list))
     repriced: dict[Any, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
-    held: State = field(default_factory=dict)
+    held: State | None = None
 
     def see(self, day: date, inventory: State) -> None:
-        month = day.replace(day=1)
-        for id in self.held.keys() | inventory.keys():
-            before, after = self.held.get(id), inventory.get(id)
+        """What the first look finds was there before: it is no change."""
+        month, held = day.replace(day=1), self.held or {}
+        new = self.found if self.held is None else self.added
+        for id in held.keys() | inventory.keys():
+            before, after = held.get(id), inventory.get(id)
             if before and after and before[0] == after[0]:
                 self.repriced[month, after[0]] += Decimal(after[1] or 0) - Decimal(before[1] or 0)
                 continue
             if before:
                 self.removed[month, before[0]].append(Decimal(before[1] or 0))
             if after:
-                self.added[month, after[0]].append(Decimal(after[1] or 0))
+                new[month, after[0]].append(Decimal(after[1] or 0))
         self.held = dict(inventory)
 
     def rows(self, until: date) -> dict[Any, Row]:
         """The bridge of each month up to `until`, for every currency that was ever held."""
         bridges: dict[Any, Row] = {}
-        currencies = {currency for _, currency in (*self.added, *self.removed, *self.repriced)}
+        currencies = {currency for _, currency in (*self.found, *self.added, *self.removed, *self.repriced)}
         for currency in currencies:
             numbers, cost, month = 0, Decimal(0), START.date().replace(day=1)
             while month <= until:
                 added, removed = self.added[month, currency], self.removed[month, currency]
                 repriced = self.repriced[month, currency]
+                numbers += len(self.found[month, currency])
+                cost += sum(self.found[month, currency])
                 row = {"opening_numbers": numbers, "opening_cost": cost}
                 numbers += len(added) - len(removed)
                 cost += sum(added) - sum(removed) + repriced

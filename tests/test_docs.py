@@ -31,7 +31,7 @@ UPDATES = "UPDATE_DOCS" in os.environ
 
 WHAT = {
     "phone_numbers": "A number the account holds now.",
-    "phone_number_agents": "A number and an agent on it now; no rows where the API does not tell the agents.",
+    "phone_number_agents": "A number and an agent on it now; no rows where its agents are unknown.",
     "phone_number_changes": "A change of a number, with the row as it then was, without countdowns. Append-only.",
     "release_requests": "A release request. None is ever removed.",
     "release_request_changes": "A change of a release request. Append-only.",

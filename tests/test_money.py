@@ -31,7 +31,7 @@ from talkover.money import digits, money, signed, signed_mean
         ("1.1250", "Gold", "1.125 Gold"),
         ("2.5000", "US$", "2.50 US$"),
         ("1.1250", "", "1.125"),
-        ("1.0000", "not told", "1.00"),
+        ("1.0000", "unknown", "1.00"),
         ("1.0000", None, "1.00"),
     ],
 )
@@ -43,7 +43,7 @@ def test_an_amount_has_the_digits_of_its_currency_and_all_of_its_own(
 
 @pytest.mark.parametrize("nothing", [None, float("nan"), Decimal("nan")])
 def test_an_amount_that_is_not_told_says_so(nothing: Any) -> None:
-    assert money(nothing, "EUR") == digits(nothing, "EUR") == "not told"
+    assert money(nothing, "EUR") == digits(nothing, "EUR") == "unknown"
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,18 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import sync_playwright
+from pypdf import PdfReader
 
 from talkover import ReportError, __version__
 from talkover.cli import main
 from talkover.report.account import Account
 from talkover.report.kernel import NOTEBOOKS, execute
+from talkover.report.report import write_report
+from talkover.sandbox import Account as Demo
 
 from .conftest import CHROMIUM, Connector
 from .test_cli import read_to_the_end
+from .test_notebooks import five_currencies, load
 
 pytestmark = [
     pytest.mark.xdist_group("report"),  # one process makes it for all of them
@@ -31,18 +35,23 @@ pytestmark = [
 ]
 
 TERMINAL = "terminal.txt"
+PICTURE = Path(__file__).parent.parent / "docs/report.png"
+MOST_PAGES = 8
+WIDTHS = [(1280, 800), (390, 844), (320, 640)]
 MADE = """
+from datetime import date, timedelta
 from talkover.cli import main
 
-assert main(["load", "--demo", "--observed-at", "2026-07-15"]) == 0
+for days in range(400, 0, -30):
+    assert main(["load", "--demo", "--observed-at", str(date.today() - timedelta(days))]) == 0
 assert main(["load", "--demo"]) == 0
-assert main(["report", "--demo", "--since", "2026-08"]) == 0
+assert main(["report", "--demo"]) == 0
 """
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a demo account that was loaded in July and is loaded today, written before a terminal."""
+    """The report of a demo account that was loaded each month and is loaded today, written before a terminal."""
     folder = tmp_path_factory.mktemp("report")
     environment = {name: value for name, value in os.environ.items() if "__" not in name} | {
         "DLT_DATA_DIR": str(folder / "dlt"),
@@ -61,26 +70,29 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_it_says_whose_when_and_how_old(report: Path) -> None:
     text = report.read_text()
-    assert "<title>Talkover phone numbers: demo</title>" in text
-    assert re.search(r"August 2026 to \w+ 20\d\d. The list was last read whole on .* UTC \(today\)", text)
+    assert "<title>Talkover phone numbers: Production</title>" in text
+    assert re.search(r"<h1>Talkover phone numbers: Production, \w+ 20\d\d</h1>", text)
+    assert re.search(r"Data as of .* UTC \(today\)", text)
     assert f"by talkover {__version__}" in text
     assert "import " not in text
     assert "pip install" not in text, "the reader of a report does not run notebooks"
 
 
 @pytest.mark.slow
-def test_contents_lead_everywhere_and_findings_come_first(report: Path) -> None:
+def test_the_first_screen_leads_and_links_go_everywhere(report: Path) -> None:
     text = report.read_text()
     ids = re.findall(r'id="([^"]+)"', text)
     assert len(set(ids)) == len(ids)
     assert set(re.findall(r'href="#([^"]+)"', text)) == set(ids)
     assert re.findall(r"<h2[^>]*>(.*?)</h2>", text) == [
+        "What changed this month",
+        "What to do",
         "Findings",
         "Monthly cost",
         "Capability mix",
         "Release requests",
     ]
-    assert "Approved for release, yet still listed and paid for." in text
+    assert "Release approved more than 7 days ago, but still listed and paid for." in text
 
 
 @pytest.mark.slow
@@ -100,8 +112,8 @@ def test_whoever_may_read_other_new_files_may_read_it(report: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--since", "soon"], "since='soon' is no month: write it as 2026-01"),
-        (["--since", "٢٠٢٦-01"], "since='٢٠٢٦-01' is no month: write it as 2026-01"),
+        (["--since", "soon"], "since='soon' is not a month: write it as 2026-01"),
+        (["--since", "٢٠٢٦-01"], "since='٢٠٢٦-01' is not a month: write it as 2026-01"),
         (["--since", "2069-02"], "since='2069-02' is after the last month, "),
         (["--environment", "nowhere"], "environment 'nowhere' was never loaded. There are default"),
     ],
@@ -121,7 +133,7 @@ def test_a_wrong_argument_exits_2_before_a_notebook_runs(
     [
         (".", "it is a folder: name a file in it"),
         ("", "it is a folder: name a file in it"),
-        ("pipe", "it is no file"),
+        ("pipe", "it is not a file"),
         ("nowhere/report.html", "there is no folder nowhere"),
         ("x" * 300, "File name too long"),
     ],
@@ -338,3 +350,101 @@ def test_it_reads_well_in_a_browser(width: int, height: int, browser: Any, repor
     assert [url for url in requested if url.startswith("file:")] == [report.as_uri()]
     assert complaints == []
     page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_the_first_screen_says_what_is_paid_and_what_to_do(width: int, height: int, browser: Any, report: Path) -> None:
+    """On a phone the figures of every currency; at a desk also why they changed, and the actions."""
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto(report.as_uri())
+    ends = {name: page.locator(name).bounding_box() for name in ("h1", "header table", "section.do ol")}
+    assert ends["header table"]["y"] + ends["header table"]["height"] <= height
+    if width > 1000:
+        assert ends["section.do ol"]["y"] + ends["section.do ol"]["height"] <= height
+        if "UPDATE_DOCS" in os.environ:
+            left, right = (
+                page.locator("nav").bounding_box()["x"],
+                ends["header table"]["x"] + ends["header table"]["width"],
+            )
+            bottom = ends["section.do ol"]["y"] + ends["section.do ol"]["height"] + 10
+            clip = {"x": left, "y": 0, "width": right - left + 10, "height": bottom}
+            page.screenshot(path=PICTURE, scale="css", clip=clip)
+    page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "height"), WIDTHS)
+def test_no_cell_is_clipped(width: int, height: int, browser: Any, report: Path) -> None:
+    assert clipped(browser, report, width, height) == []
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_no_cell_is_clipped_where_there_are_many_currencies_and_environments(browser: Any, workspace: Path) -> None:
+    load(five_currencies(), *(Demo(seed=seed, size=40) for seed in (5, 6)))
+    write_report(Account(), workspace / "out.html")
+    for width, height in WIDTHS:
+        assert clipped(browser, workspace / "out.html", width, height) == [], width
+
+
+def clipped(browser: Any, report: Path, width: int, height: int) -> list[str]:
+    """The text of tables and cells that do not fit."""
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto(report.as_uri())
+    found: list[str] = page.eval_on_selector_all(
+        "td, th, .table", "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
+    )
+    page.close()
+    return found
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+def test_it_prints_on_few_pages_and_splits_no_chart(browser: Any, report: Path, tmp_path: Path) -> None:
+    page = browser.new_page()
+    page.goto(report.as_uri())
+    page.pdf(path=tmp_path / "report.pdf", tagged=True, prefer_css_page_size=True)
+    charts = page.locator("figure").count()
+    headings = set(page.locator("h2, h3, figcaption, caption").all_inner_texts())
+    page.close()
+    printed = PdfReader(tmp_path / "report.pdf")
+    assert len(printed.pages) <= MOST_PAGES
+    first = printed.pages[0].extract_text()
+    assert "What to do" in first
+    assert "Monthly cost by country" not in first, "the first page stands alone"
+    assert f"1 / {len(printed.pages)}" in first
+    pictures = [pages_of(figure) for figure in elements(printed, "/Figure")]
+    assert len(pictures) >= charts
+    assert [pages for pages in pictures if len(pages) > 1] == []
+    rows = [row for row in elements(printed, "/TR") if children(row)[0]["/S"] != "/TH"]  # headings repeat on each page
+    assert [pages for pages in map(pages_of, rows) if len(pages) > 1] == []
+    for place, sheet in enumerate(printed.pages[:-1], start=1):
+        *_, last = [line for line in sheet.extract_text().splitlines() if not re.search(r" / \d+$|talkover", line)]
+        assert last.strip() not in headings, f"a heading stands alone at the end of page {place}"
+
+
+def elements(printed: PdfReader, kind: str) -> Iterator[Any]:
+    """The elements of that kind in the structure that Chromium writes for screen readers."""
+    todo = [printed.trailer["/Root"]["/StructTreeRoot"]]
+    while todo:
+        element = todo.pop()
+        if element.get("/S") == kind:
+            yield element
+        todo += children(element)
+
+
+def children(element: Any) -> list[Any]:
+    inner = element.get("/K", [])
+    inner = inner.get_object() if hasattr(inner, "get_object") else inner
+    inner = inner if isinstance(inner, list) else [inner]
+    resolved = [one.get_object() if hasattr(one, "get_object") else one for one in inner]
+    return [one for one in resolved if isinstance(one, dict)]
+
+
+def pages_of(element: Any) -> set[int]:
+    """The pages that the element, and what is in it, stands on."""
+    found = {element.raw_get("/Pg").idnum} if "/Pg" in element else set()
+    return found.union(*map(pages_of, children(element)))

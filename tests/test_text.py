@@ -166,7 +166,8 @@ class Elements(HTMLParser):
 
 OURS = {
     *("html", "head", "meta", "title", "style", "body", "header", "main", "nav", "section", "footer"),
-    *("h1", "h2", "h3", "p", "ul", "li", "a", "div", "code", "strong", "em", "figure", "figcaption", "img"),
+    *("h1", "h2", "h3", "p", "ul", "ol", "li", "a", "div", "span", "code", "strong", "em"),
+    *("figure", "figcaption", "img"),
     *("table", "caption", "thead", "tbody", "tr", "th", "td"),
 }
 

@@ -36,16 +36,21 @@ GRAIN = {
     "capability_mix_by_country": ("environment_key", "currency", "country_code", "capability_set"),
     "capability_mix_by_month": ("month", "environment_key", "capability_set"),
     "capability_share": ("environment_key", "currency", "capability"),
+    "cost_by_agent": ("environment_key", "currency", "agent_id", "agent"),
+    "cost_by_country_month": ("month", "environment_key", "currency", "country_code"),
     "cost_by_group": ("environment_key", "currency", "country_code", "type", "current_status"),
-    "cost_changes": ("phone_number_id", "changed_at", "kind"),
-    "current_numbers": ("id",),
+    "cost_changes": ("phone_number_id", "changed_at", "change_type"),
+    "current_numbers": ("phone_number_id",),
     "data_health": ("environment_key", "resource"),
     "findings": ("finding", "phone_number_id"),
+    "first_loads": ("environment_key",),
+    "inventory_changes": ("phone_number_id", "changed_at"),
     "monthly_cost": ("month", "environment_key", "currency"),
-    "phone_number_history": ("id", "valid_from"),
+    "monthly_cost_total": ("month", "currency"),
+    "phone_number_history": ("phone_number_id", "valid_from"),
     "release_lead_times": ("month", "environment_key", "outcome"),
-    "release_request_flow": ("id",),
-    "release_request_history": ("id", "valid_from"),
+    "release_request_flow": ("release_request_id",),
+    "release_request_history": ("release_request_id", "valid_from"),
     "renewal_calendar": ("phone_number_id", "bucket", "renews_on"),
     "renewals_by_day": ("renews_on", "bucket", "environment_key", "currency"),
 }
@@ -115,11 +120,11 @@ def test_grain_holds_for_an_empty_account(connect: Connect) -> None:
         connector = connect(sandbox)
         connector.load()
     rows = assert_grain(connector)
-    assert {name for name, found in rows.items() if found} == {"calendar_months", "data_health"}
+    assert {name for name, found in rows.items() if found} == {"calendar_months", "data_health", "first_loads"}
 
 
 @pytest.mark.slow
-def test_grain_holds_where_only_nulls_are_told(connect: Connect) -> None:
+def test_grain_holds_where_all_values_are_null(connect: Connect) -> None:
     account = Account(size=0, founded=TODAY)
     account.numbers = {id: {"id": id} for id in ("a", "b")}
     account.requests = {id: {"id": id} for id in ("r", "s")}
@@ -131,7 +136,7 @@ def test_grain_holds_where_only_nulls_are_told(connect: Connect) -> None:
     rows = assert_grain(connector)
     assert [row["numbers"] for row in rows["capability_mix"]] == [2]
     assert {row["finding"] for row in rows["findings"]} == {"missing_cost", "missing_currency"}
-    assert [row["bucket"] for row in rows["renewal_calendar"]] == ["no date", "no date"]
+    assert [row["bucket"] for row in rows["renewal_calendar"]] == ["unknown", "unknown"]
 
 
 @pytest.mark.slow
@@ -146,7 +151,7 @@ def test_grain_holds_for_several_environments(connect: Connect) -> None:
         connector.load(api_token=None, environments=tokens)
     rows = assert_grain(connector)
     for name, found in rows.items():
-        if name != "calendar_months":
+        if name not in ("calendar_months", "monthly_cost_total"):
             assert {row["environment_key"] for row in found} <= {"live", "test"}, name
     last = max(row["month"] for row in rows["monthly_cost"])
     by_environment = Counter[str]()
@@ -159,7 +164,7 @@ def test_grain_holds_for_several_environments(connect: Connect) -> None:
 # Joins never multiply: every sum equals the one taken straight from the tables.
 
 
-def money(rows: list[Row], column: str = "monthly_renewal_cost") -> dict[Any, Decimal]:
+def money(rows: list[Row], column: str = "monthly_cost") -> dict[Any, Decimal]:
     """The exact sum of a column by environment and currency."""
     sums: dict[Any, Decimal] = defaultdict(Decimal)
     for row in rows:
@@ -177,30 +182,29 @@ def count(rows: list[Row], column: str | None = None) -> Counter[Any]:
 def test_every_sum_equals_the_same_sum_of_the_tables(year: Connector) -> None:
     numbers, requests = year.rows("phone_numbers"), year.rows("release_requests")
     assert count(year.rows("current_numbers")) == count(numbers)
-    assert money(year.rows("current_numbers")) == money(numbers)
-    costs = {"cost_by_group": "monthly_cost", "capability_mix": "cost", "capability_mix_by_country": "monthly_cost"}
-    for view, cost in costs.items():
+    assert money(year.rows("current_numbers")) == money(numbers, "monthly_renewal_cost")
+    for view in ("cost_by_group", "capability_mix", "capability_mix_by_country"):
         assert count(year.rows(view), "numbers") == count(numbers), view
-        assert money(year.rows(view), cost) == money(numbers), view
+        assert money(year.rows(view)) == money(numbers, "monthly_renewal_cost"), view
     for capability in ("fax", "mms", "sms", "voice", "whatsapp"):
         of_it = [row for row in year.rows("capability_share") if row["capability"] == capability]
         having = [row for row in numbers if row[f"has_{capability}"]]
         assert +count(of_it, "numbers_with") == count(having)
-        assert money(of_it, "monthly_cost") == money(having)
-        assert sum(row["numbers_with"] + row["numbers_without"] + row["numbers_not_told"] for row in of_it) == len(
+        assert money(of_it, "monthly_cost") == money(having, "monthly_renewal_cost")
+        assert sum(row["numbers_with"] + row["numbers_without"] + row["numbers_unknown"] for row in of_it) == len(
             numbers
         )
     flow = year.rows("release_request_flow")
-    assert {row["id"] for row in flow} == {row["id"] for row in requests}
+    assert {row["release_request_id"] for row in flow} == {row["id"] for row in requests}
     held = {row["id"]: row for row in numbers}
     at_stake = {row["phone_number_id"] for row in requests if row["status"] in ("pending", "approved")} & held.keys()
-    assert money(flow, "cost_at_stake") == money([held[id] for id in at_stake])
+    assert money(flow, "cost_at_stake") == money([held[id] for id in at_stake], "monthly_renewal_cost")
     now = [row for row in year.rows("phone_number_history") if row["valid_to"] is None]
-    assert money(now) == money(numbers)
-    assert {row["id"] for row in now} == held.keys()
+    assert money(now) == money(numbers, "monthly_renewal_cost")
+    assert {row["phone_number_id"] for row in now} == held.keys()
     months = year.rows("monthly_cost")
     last = [row for row in months if row["month"] == max(row["month"] for row in months)]
-    assert money(last, "closing_cost") == money(numbers)
+    assert money(last, "closing_cost") == money(numbers, "monthly_renewal_cost")
     assert +count(last, "closing_numbers") == count(numbers)
     health = {row["resource"]: row for row in year.rows("data_health")}
     assert health["phone_numbers"]["rows_held"] == len(numbers)
@@ -231,7 +235,8 @@ def test_every_month_from_the_first_load_to_now_has_its_row(account: Account, co
     months = [date(2025, 11, 1), date(2025, 12, 1), date(2026, 1, 1), date(2026, 2, 1)]
     currencies = {number["currency"] for number in account.numbers.values()}
     assert {(row["month"], row["currency"]) for row in rows} == {(m, c) for m in months for c in currencies}
-    assert sum(row["added_numbers"] for row in rows) == 57
+    assert sum(row["opening_numbers"] for row in rows if row["month"] == months[0]) == 57
+    assert sum(row["added_numbers"] for row in rows) == 0
 
 
 def test_months_are_utc_whatever_the_session(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,20 +264,21 @@ def test_as_of_any_instant_gives_the_inventory_that_was_last_seen_before_it(conn
     for instant, inventory in seen.items():
         for asked in (instant, instant + timedelta(hours=7)):
             version = {
-                row["id"]: row
+                row["phone_number_id"]: row
                 for row in history
                 if row["valid_from"] <= asked and (row["valid_to"] is None or asked < row["valid_to"])
             }
             assert version.keys() == inventory.keys()
             for id, row in inventory.items():
-                for column in ("monthly_renewal_cost", "currency", "type", "current_status", "has_sms", "renewal_date"):
+                assert version[id]["monthly_cost"] == row["monthly_renewal_cost"]
+                for column in ("currency", "type", "current_status", "has_sms", "renewal_date"):
                     assert version[id][column] == row[column]
 
 
 def test_versions_of_a_number_never_overlap_and_leave_no_gap_while_it_is_held(year: Connector) -> None:
     versions = defaultdict(list)
     for row in year.rows("phone_number_history"):
-        versions[row["id"]].append(row)
+        versions[row["phone_number_id"]].append(row)
     removed = {
         (row["id"], row["changed_at"]) for row in year.rows("phone_number_changes") if row["change_type"] == "removed"
     }
@@ -284,34 +290,130 @@ def test_versions_of_a_number_never_overlap_and_leave_no_gap_while_it_is_held(ye
 
 
 @pytest.mark.slow
-def test_request_history_tells_state_by_state(account: Account, connector: Connector) -> None:
+def test_request_history_has_each_state(account: Account, connector: Connector) -> None:
     connector.load(observed_at=at("2026-03-01T00:00:00"))
     request = next(request for request in account.requests.values() if request["status"] == "pending")
     request |= {"status": "approved", "resolved_at": "2026-03-02T10:00:00Z"}
     connector.load(observed_at=at("2026-03-03T00:00:00"))
-    rows = [row for row in connector.rows("release_request_history") if row["id"] == request["id"]]
+    rows = [row for row in connector.rows("release_request_history") if row["release_request_id"] == request["id"]]
     assert [(row["status"], row["valid_from"], row["valid_to"]) for row in rows] == [
         ("pending", at("2026-03-01T00:00:00"), at("2026-03-03T00:00:00")),
         ("approved", at("2026-03-03T00:00:00"), None),
     ]
 
 
+# First loads, countries and agents.
+
+
+def test_a_first_load_is_a_starting_point_and_no_change(connect: Connect) -> None:
+    account = Account(size=0, founded=TODAY)
+    account.numbers = {id: number(id) for id in "ab"}
+    with Sandbox(account) as sandbox:
+        connector = connect(sandbox)
+        connector.load(observed_at=at("2026-01-05T00:00:00"))
+        account.numbers["c"] = number("c", monthly_renewal_cost="0.50", created_at="2026-01-06T10:00:00Z")
+        connector.load(observed_at=at("2026-01-07T00:00:00"))
+    changes = {row["phone_number_id"]: row for row in connector.rows("cost_changes")}
+    assert {id: row["change_type"] for id, row in changes.items()} == {
+        "a": "first_load",
+        "b": "first_load",
+        "c": "added",
+    }
+    assert changes["c"]["created_at"] == at("2026-01-06T10:00:00")
+    (first_load,) = connector.rows("first_loads")
+    assert (first_load["first_load_at"], first_load["month"]) == (at("2026-01-05T00:00:00"), date(2026, 1, 1))
+    month = next(row for row in connector.rows("monthly_cost") if row["month"] == date(2026, 1, 1))
+    assert (month["opening_numbers"], month["opening_cost"]) == (2, Decimal(4))
+    assert (month["added_numbers"], month["added_cost"], month["closing_cost"]) == (1, Decimal("0.50"), Decimal("4.50"))
+
+
+def test_an_account_that_was_empty_at_first_adds_its_first_number(connect: Connect) -> None:
+    account = Account(size=0, founded=TODAY)
+    with Sandbox(account) as sandbox:
+        connector = connect(sandbox)
+        connector.load(observed_at=at("2026-01-05T00:00:00"))
+        account.numbers["a"] = number("a")
+        connector.load(observed_at=at("2026-01-07T00:00:00"))
+    assert [row["change_type"] for row in connector.rows("cost_changes")] == ["added"]
+
+
+def test_a_country_costs_what_its_numbers_cost_at_the_end_of_a_month(connect: Connect) -> None:
+    """A number that turns out to be of another country goes with its cost, and back again."""
+    account = Account(size=0, founded=TODAY)
+    account.numbers = {id: number(id, country_code="US") for id in "abc"}
+    with Sandbox(account) as sandbox:
+        connector = connect(sandbox)
+        connector.load(observed_at=at("2026-01-05T00:00:00"))
+        account.numbers["a"]["country_code"] = "CA"
+        account.numbers["b"]["monthly_renewal_cost"] = "2.50"
+        connector.load(observed_at=at("2026-01-31T23:59:59"))
+        account.numbers["a"]["country_code"] = "US"
+        del account.numbers["c"]
+        connector.load(observed_at=at("2026-02-20T00:00:00"))
+    set_today(connector, date(2026, 2, 25))
+    rows = connector.rows("cost_by_country_month")
+    assert {(row["month"].month, row["country_code"]): (row["numbers"], row["monthly_cost"]) for row in rows} == {
+        (1, "CA"): (1, Decimal(2)),
+        (1, "US"): (2, Decimal("4.50")),
+        (2, "CA"): (0, Decimal(0)),
+        (2, "US"): (2, Decimal("4.50")),
+    }
+
+
+def test_countries_and_environments_add_up_to_the_monthly_cost(year: Connector) -> None:
+    bridge, by_country, totals = (
+        year.rows(view) for view in ("monthly_cost", "cost_by_country_month", "monthly_cost_total")
+    )
+    for month in {row["month"] for row in bridge}:
+        held = [row for row in bridge if row["month"] == month]
+        countries = [row for row in by_country if row["month"] == month]
+        assert money(countries) == money(held, "closing_cost")
+        assert +count(countries, "numbers") == +count(held, "closing_numbers")
+        total = {row["currency"]: row["closing_cost"] for row in totals if row["month"] == month}
+        assert {currency: cost for currency, cost in total.items() if cost} == {
+            currency: cost for (_, currency), cost in money(held, "closing_cost").items()
+        }
+
+
+def test_an_agent_costs_what_its_numbers_cost(connect: Connect) -> None:
+    ana, ben = {"id": "1", "name": "Ana"}, {"id": "2", "name": None}
+    connector = load_numbers(
+        connect,
+        number("a", agents=[ana]),
+        number("b", agents=[ana, ben]),
+        number("nobody", agents=[]),
+        number("unknown", agents=None),
+    )
+    counts = {row["phone_number_id"]: row["agent_count"] for row in connector.rows("current_numbers")}
+    assert counts == {"a": 1, "b": 2, "nobody": 0, "unknown": None}
+    rows = {
+        row["agent"]: (row["numbers"], row["shared_numbers"], row["monthly_cost"])
+        for row in connector.rows("cost_by_agent")
+    }
+    assert rows == {
+        "Ana": (2, 1, Decimal(4)),
+        "2": (1, 1, Decimal(2)),
+        "no agent": (1, 0, Decimal(2)),
+        "unknown": (1, 0, Decimal(2)),
+    }
+
+
 # Capabilities.
 
 
-def test_a_capability_set_is_named_by_what_is_told(connect: Connect) -> None:
+def test_a_capability_set_is_named_by_what_is_known(connect: Connect) -> None:
     each = ("has_fax", "has_mms", "has_sms", "has_voice", "has_whatsapp")
     account = Account(size=0, founded=TODAY)
     account.numbers = {
         "sms+voice": {"id": "sms+voice", "has_sms": True, "has_voice": True},
         "fax+mms+sms+voice+whatsapp": {"id": "fax+mms+sms+voice+whatsapp", **dict.fromkeys(each, True)},
         "none": {"id": "none", **dict.fromkeys(each, False)},
-        "not told": {"id": "not told"},
+        "unknown": {"id": "unknown"},
     }
     with Sandbox(account) as sandbox:
         connector = connect(sandbox)
         connector.load()
-    named = {id: row["capability_set"] for id, row in connector.by_id("current_numbers").items()}
+    named = {row["phone_number_id"]: row["capability_set"] for row in connector.rows("current_numbers")}
     assert named == {id: id for id in account.numbers}
 
 
@@ -394,7 +496,7 @@ def test_the_bridge_begins_where_the_history_does_though_the_ledger_was_not_load
     assert (newest["closing_numbers"], newest["closing_cost"]) == (2, Decimal(4))
 
 
-def test_an_empty_currency_is_one_that_was_not_told(connect: Connect) -> None:
+def test_an_empty_currency_is_unknown(connect: Connect) -> None:
     connector = load_numbers(connect, number("a", currency=""))
     assert connector.by_id()["a"]["currency"] is None
     assert ("missing_currency", "a") in findings(connector)
@@ -469,7 +571,7 @@ def test_overdue_stands_apart_and_an_end_is_no_cash(connect: Connect) -> None:
         number("overdue", renewal_date="2026-03-10"),
         number("ends", renewal_date="2026-05-01", auto_renewal=False),
         number("ended", renewal_date="2026-03-01", auto_renewal=False),
-        number("not told", renewal_date="2026-03-20", auto_renewal=None),
+        number("unknown", renewal_date="2026-03-20", auto_renewal=None),
         number("no date"),
         number("no cost", renewal_date="2026-03-20", monthly_renewal_cost=None),
     )
@@ -480,11 +582,11 @@ def test_overdue_stands_apart_and_an_end_is_no_cash(connect: Connect) -> None:
         "overdue": {"overdue": 1, "renews": 12},
         "ends": {"ends": 1},
         "ended": {"ends": 1},
-        "not told": {"renews": 12},
-        "no date": {"no date": 1},
+        "unknown": {"renews": 12},
+        "no date": {"unknown": 1},
         "no cost": {"renews": 12},
     }
-    assert {row["cash"] for row in rows if row["bucket"] in ("ends", "no date")} == {None}
+    assert {row["cash"] for row in rows if row["bucket"] in ("ends", "unknown")} == {None}
     assert sum(row["cash"] or 0 for row in rows) == 2 * (13 + 12)
 
 
@@ -510,7 +612,7 @@ def test_a_day_of_renewals_is_the_sum_of_its_numbers(connect: Connect) -> None:
         (date(2026, 3, 20), "renews", "EUR"): (1, Decimal(7)),
         (date(2026, 3, 20), "ends", "USD"): (1, None),
         (date(2026, 3, 21), "renews", "USD"): (1, Decimal(40)),
-        (None, "no date", "USD"): (1, None),
+        (None, "unknown", "USD"): (1, None),
     }
     assert all(row["month"] == (row["renews_on"] and row["renews_on"].replace(day=1)) for row in rows)
 
@@ -560,7 +662,7 @@ def test_lead_times_are_of_decided_requests_alone(connect: Connect) -> None:
     assert float(approved["median_days"]) == median(days)
     assert approved["p90_days"] == sorted(days)[9], "the 10th of 11: nine of ten took no longer"
     assert float(approved["approval_rate"]) == pytest.approx(11 / 12)
-    flow = connector.by_id("release_request_flow")
+    flow = {row["release_request_id"]: row for row in connector.rows("release_request_flow")}
     assert (flow["pending"]["age_days"], flow["pending"]["lead_time_days"]) == (59, None)
     assert (flow["rejected"]["age_days"], flow["rejected"]["lead_time_days"]) == (None, 33)
     assert (flow["cancelled"]["age_days"], flow["cancelled"]["lead_time_days"]) == (None, None)
@@ -596,13 +698,13 @@ def test_cost_at_stake_counts_a_number_once_however_many_requests_it_has(connect
             request("gone", "approved", "2026-01-05", "2026-01-06", phone_number_id="never seen"),
         ),
     )
-    flow = connector.by_id("release_request_flow")
+    flow = {row["release_request_id"]: row for row in connector.rows("release_request_flow")}
     assert {id: row["cost_at_stake"] for id, row in flow.items() if row["cost_at_stake"]} == {"new": Decimal("3.50")}
     assert {id for id, row in flow.items() if row["is_at_stake"]} == {"new", "unpriced"}
     assert {id: row["is_still_listed"] for id, row in flow.items()} == dict.fromkeys(flow, True) | {"gone": False}
     assert not flow["gone"]["is_number_known"]
     health = {row["resource"]: row for row in connector.rows("data_health")}
-    assert health["release_requests"]["number_unknown"] == 1
+    assert health["release_requests"]["without_known_number"] == 1
 
 
 # Findings.
@@ -650,9 +752,11 @@ def test_each_kind_of_finding(connect: Connect) -> None:
         number("pending, ends", **like | {"renewal_date": "2026-03-20", "auto_renewal": False}),
         number("suspended", **like | {"current_status": "suspended"}),
         number("inactive, ends", **like | {"current_status": "inactive", "auto_renewal": False}),
+        number("no agent", **like | {"agents": []}),
+        number("no agent, ends", **like | {"agents": [], "auto_renewal": False}),
         number("sandbox", **like | {"is_sandbox": True}),
         number("free sandbox", **like | {"is_sandbox": True, "monthly_renewal_cost": 0, "country_code": "XX"}),
-        number("dear", **like | {"monthly_renewal_cost": "3.01"}),
+        number("dear", **like | {"monthly_renewal_cost": "3.02"}),
         number("just dear enough", **like | {"monthly_renewal_cost": "3.00"}),
         number("cheap", **like | {"monthly_renewal_cost": "1.33"}),
         number("other kind", **like | {"monthly_renewal_cost": "30", "country_code": "DE"}),
@@ -672,19 +776,46 @@ def test_each_kind_of_finding(connect: Connect) -> None:
         ("approved_still_listed", "approved"): Decimal("2.00"),
         ("pending_renews_first", "pending, renews"): Decimal("2.00"),
         ("out_of_service_renews", "suspended"): Decimal("2.00"),
+        ("no_agent", "no agent"): Decimal("2.00"),
         ("sandbox_costs", "sandbox"): Decimal("2.00"),
-        ("price_outlier", "dear"): Decimal("1.01"),
+        ("price_outlier", "dear"): Decimal("1.02"),
         ("price_outlier", "cheap"): Decimal("0"),
         ("missing_cost", "no cost"): None,
-        ("missing_currency", "no currency"): Decimal("2.00"),
+        ("missing_currency", "no currency"): None,
     }
-    assert found["approved_still_listed", "approved"]["evidence"] == "approved 14 days ago, request 1"
-    assert found["pending_renews_first", "pending, renews"]["evidence"] == "renews in 5 days, request 3"
+    assert found["approved_still_listed", "approved"]["evidence"] == "approved 14 days ago"
+    assert found["pending_renews_first", "pending, renews"]["evidence"] == "renews in 5 days"
     assert found["out_of_service_renews", "suspended"]["evidence"] == "suspended, renews 2026-06-20"
-    assert found["price_outlier", "dear"]["evidence"].rstrip("0").endswith(("is 2.", "is 2"))
+    assert found["price_outlier", "dear"]["evidence"] == "151% of the median of 18 similar numbers"
     for row in found.values():
-        assert row["sentence"].endswith((".", "?"))
-        assert "idle" not in row["sentence"]
+        assert row["description"].endswith(".")
+        assert row["action"].endswith(".")
+        assert "idle" not in row["description"]
+    assert found["approved_still_listed", "approved"]["release_request_id"] == "1"
+    assert found["pending_renews_first", "pending, renews"]["release_request_id"] == "3"
+
+
+def test_a_price_among_free_numbers_is_compared_without_dividing_by_zero(connect: Connect) -> None:
+    free = [number(f"free {n}", monthly_renewal_cost=0) for n in range(5)]
+    connector = load_numbers(connect, *free, number("dear", monthly_renewal_cost="90000000000000"))
+    found = findings(connector)["price_outlier", "dear"]
+    assert found["monthly_cost"] == Decimal("90000000000000")
+    assert found["evidence"] == "not free, as is the median of 6 similar numbers"
+
+
+def test_a_price_far_above_the_median_is_compared_too(connect: Connect) -> None:
+    cheap = [number(f"cheap {n}", monthly_renewal_cost="0.0001") for n in range(5)]
+    connector = load_numbers(connect, *cheap, number("dear", monthly_renewal_cost="90000000000000"))
+    assert findings(connector)["price_outlier", "dear"]["evidence"].endswith("00% of the median of 6 similar numbers")
+
+
+def test_the_saving_of_a_number_counts_once(connect: Connect) -> None:
+    """Whatever it has findings for, of them the one at which most is at stake."""
+    kept = number("a", monthly_renewal_cost="3.50", current_status="suspended", is_sandbox=True, agents=[])
+    connector = load_numbers(connect, kept, number("unpriced", monthly_renewal_cost=None))
+    rows = connector.rows("findings")
+    assert {row["finding"] for row in rows} == {"out_of_service_renews", "sandbox_costs", "no_agent", "missing_cost"}
+    assert [row["saving"] for row in rows if row["saving"] is not None] == [Decimal("3.50")]
 
 
 @pytest.mark.slow
@@ -890,7 +1021,8 @@ def test_views_are_made_as_far_as_their_tables_are_there(part: Connector, capsys
     assert set(out.split()) == NUMBERS_ALONE == {name for name in view_names() if part.has(name)}
     [sentence] = err.splitlines()
     assert sentence == (
-        "talkover: the dataset has no phone_number_changes or release_requests or release_request_changes or load_runs"
+        "talkover: the dataset has no phone_number_agents or phone_number_changes or release_requests or "
+        "release_request_changes or load_runs"
         f", so these views were not created: {', '.join(name for name in view_names() if name not in NUMBERS_ALONE)}. "
         "`talkover load` brings every table"
     )
@@ -925,7 +1057,7 @@ def test_views_that_fail_are_one_short_sentence(part: Connector) -> None:
     with pytest.raises(ViewError, match="view calendar_months could not .*; nor could .*capability_share") as error:
         part.load()
     assert len(str(error.value)) < 400
-    assert len(part.by_id("current_numbers")) == 57
+    assert len(part.rows("current_numbers")) == 57
 
 
 def test_there_are_no_views_of_nothing(warehouse: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -957,7 +1089,7 @@ def test_a_view_is_translated_without_anything_that_the_dialect_lacks(name: str,
     text = view_sql(name, dialect)
     [statement] = sqlglot.parse(text, read=dialect)
     unknown = [function.name for function in statement.find_all(exp.Anonymous)]
-    assert set(unknown) <= {"toDecimalString", "toNullable"}, "ClickHouse's own"
+    assert set(unknown) <= {"toNullable"}, "ClickHouse's own"
     assert ";" not in text, "dlt splits what it sends to ClickHouse there"
     assert dialect in ("duckdb", "postgres", "bigquery") or not statement.find(exp.Interval), "few add intervals"
     with_errors = view_sql(name, "duckdb")

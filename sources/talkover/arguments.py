@@ -50,10 +50,8 @@ def _add_to_load(load: argparse.ArgumentParser) -> None:
     load.add_argument("--full-refresh", action="store_true", help="send every row again (a repair; drops nothing)")
     load.add_argument("--observed-at", metavar="INSTANT", type=_instant, help="date the changes, instead of now")
     load.add_argument("--allow-mass-removal", action="store_true", help="the account really lost most of its numbers")
-    load.add_argument("--allow-lost-fields", action="store_true", help="the API really stopped telling a field")
-    load.add_argument(
-        "--accept-incomplete", action="store_true", help="load a listing that never adds up; remove nothing"
-    )
+    load.add_argument("--allow-lost-fields", action="store_true", help="the API really stopped returning a field")
+    load.add_argument("--accept-incomplete", action="store_true", help="load an incomplete listing; remove nothing")
     load.add_argument(
         "--wait",
         type=_count,
@@ -65,7 +63,7 @@ def _add_to_load(load: argparse.ArgumentParser) -> None:
         "--without",
         action="append",
         metavar="RESOURCE",
-        help="phone_numbers or release_requests: do not ask for them; what is loaded of them stays",
+        help="phone_numbers or release_requests: do not request it; rows already loaded stay",
     )
     load.add_argument("--json", action="store_true", help="print the summary as one JSON object")
 
@@ -73,6 +71,8 @@ def _add_to_load(load: argparse.ArgumentParser) -> None:
 def _add_to_report(report: argparse.ArgumentParser) -> None:
     report.add_argument("--demo", action="store_true", help="of the demo account")
     report.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="(default: report.html)")
+    report.add_argument("--xlsx", type=Path, metavar="FILE", help="write a workbook with the same figures, too")
+    report.add_argument("--rates", type=Path, metavar="FILE", help="exchange rates, for one total across currencies")
     report.add_argument("--since", metavar="MONTH", help="such as 2026-01 (default: the last twelve months)")
     report.add_argument("--environment", metavar="KEY", help="one of several (default: all)")
 
@@ -106,11 +106,11 @@ def _instant(text: str) -> datetime:
 
 def _count(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no count")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
 
 
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port")
     return int(text)

@@ -83,7 +83,9 @@ def report(options: argparse.Namespace) -> int:
     """Run the notebooks on what was loaded, and write them as one HTML file that needs no network."""
     try:
         from .report.account import Account
+        from .report.rates import read_rates
         from .report.report import refuse_unwritable, write_report
+        from .report.workbook import write_workbook
     except ImportError as error:
         raise ConfigurationError(
             f"{error.name} is missing. Run, in the project's folder: pip install '.[notebooks]'"
@@ -91,7 +93,9 @@ def report(options: argparse.Namespace) -> int:
     from .load.pipeline import DEMO_PIPELINE, PIPELINE
     from .load.progress import show
 
-    refuse_unwritable(options.out)
+    for file in filter(None, (options.out, options.xlsx)):
+        refuse_unwritable(file)
+    rates = read_rates(options.rates)
     account = Account(
         environment=options.environment,
         since=options.since,
@@ -100,11 +104,15 @@ def report(options: argparse.Namespace) -> int:
         dataset=options.dataset,
     )
     try:
-        write_report(account, options.out, show if sys.stderr.isatty() else lambda _: None)
+        write_report(account, options.out, show if sys.stderr.isatty() else lambda _: None, rates=rates)
+        if options.xlsx:
+            write_workbook(account, options.xlsx)
     finally:
         if sys.stderr.isatty():
             show("")
     print(options.out.resolve())
+    if options.xlsx:
+        print(options.xlsx.resolve())
     return 0
 
 

@@ -9,7 +9,7 @@ from babel.numbers import format_currency
 
 from .text import visible
 
-NOT_TOLD = "not told"
+UNKNOWN = "unknown"
 PATTERN = "#,##0.00"
 """Babel puts the currency's own digits in the place of the two."""
 
@@ -17,7 +17,7 @@ PATTERN = "#,##0.00"
 def digits(amount: Decimal | None, currency: str | None) -> str:
     """`1,234.50` euros, `110` yen, `3.375` Kuwaiti dinars; of a currency that nobody knows two digits or more."""
     if amount is None or isnan(amount):
-        return NOT_TOLD
+        return UNKNOWN
     return format_currency(amount, currency or "", PATTERN, locale="en_US", decimal_quantization=False)
 
 
@@ -38,5 +38,5 @@ def signed_mean(amount: float, currency: str | None) -> str:
 
 
 def _of(amount: str, currency: str | None) -> str:
-    is_told = amount != NOT_TOLD and currency not in (None, "", NOT_TOLD)
-    return f"{amount} {visible(str(currency))}" if is_told else amount
+    is_known = amount != UNKNOWN and currency not in (None, "", UNKNOWN)
+    return f"{amount} {visible(str(currency))}" if is_known else amount

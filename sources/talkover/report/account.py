@@ -12,7 +12,8 @@ import pandas as pd
 
 from ..errors import ConfigurationError
 from ..load.pipeline import PIPELINE
-from ..money import NOT_TOLD
+from ..money import UNKNOWN
+from ..text import visible
 from .read import read_view
 
 MONTHS = 12
@@ -35,7 +36,7 @@ class Account:
 
     def __post_init__(self) -> None:
         if self.since is not None and not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", str(self.since)):
-            raise ConfigurationError(f"since={self.since!r} is no month: write it as 2026-01")
+            raise ConfigurationError(f"since={self.since!r} is not a month: write it as 2026-01")
         there = self._there  # read at once, so that an account without data says so here
         if self.environment is not None and self.environment not in there:
             raise ConfigurationError(f"environment {self.environment!r} was never loaded. There are {', '.join(there)}")
@@ -47,37 +48,51 @@ class Account:
     def view(
         self, name: str, *, columns: Sequence[str] | None = None, where: Mapping[str, Any] | None = None
     ) -> pd.DataFrame:
-        """A view or table with its `group`, read once; groups of many numbers come first, months in order.
+        """A view or table with `environment` and `group`, read once; groups of many numbers first, months in order.
 
-        `group` is the currency, with the environment before it where an account has several: nothing is ever added up
-        across groups. `columns` and `where` are those of `read_view`; `environment_key` is to be among the columns.
+        `environment` is one of `names`. `group` is the currency, with the environment before it where an account has
+        several: nothing is ever added up across groups. `columns` and `where` are those of `read_view`;
+        `environment_key` is to be among the columns.
         """
         asked = f"{name} {columns} {where}"
         if asked not in self._frames:
-            frame = read_view(name, columns=columns, where=where, environment=self.environment, **self._where)
-            frame["group"] = self._groups(frame)
+            frame = self._read(name, columns=columns, where=where)
             frame["rank"] = frame["group"].map(self._ranks).fillna(len(self._ranks))
             order = [column for column in ("rank", "group", "month") if column in frame]
             self._frames[asked] = frame.sort_values(order, kind="stable", ignore_index=True).drop(columns="rank")
         return self._frames[asked].copy(deep=False)
 
+    def _read(self, name: str, **chosen: Any) -> pd.DataFrame:
+        frame = read_view(name, environment=self.environment, **chosen, **self._where)
+        frame["environment"] = frame["environment_key"].astype("string").replace(self.names)
+        return frame.assign(group=self._groups(frame))
+
     def _groups(self, frame: pd.DataFrame) -> pd.Series:
-        environments = frame["environment_key"].astype("string")
         if "currency" not in frame:
-            return environments
-        currencies = frame["currency"].astype("string").replace(NOT_TOLD, "no currency told")
-        return currencies if len(self.environments) == 1 else environments + " · " + currencies
+            return frame["environment"]
+        currencies = frame["currency"].astype("string").replace(UNKNOWN, "unknown currency")
+        return currencies if len(self.environments) == 1 else frame["environment"] + " · " + currencies
 
     @cached_property
     def _ranks(self) -> dict[str, int]:
         """The place of each group that holds numbers, by how many."""
-        held = read_view("cost_by_group", environment=self.environment, **self._where)
-        numbers = held.groupby(self._groups(held))["numbers"].sum().sort_values(ascending=False, kind="stable")
+        held = self._read("cost_by_group")
+        numbers = held.groupby("group")["numbers"].sum().sort_values(ascending=False, kind="stable")
         return {group: place for place, group in enumerate(numbers.index)}
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """What Talkover calls each environment, by key; the key where that is unknown, keys where two share a name."""
+        columns = ["environment_key", "environment__name"]
+        numbers = read_view("phone_numbers", columns=columns, environment=self.environment, **self._where)
+        named = numbers.dropna().drop_duplicates("environment_key")
+        given = dict(zip(named["environment_key"], named["environment__name"], strict=True))
+        names = {key: visible(str(given.get(key, key))) for key in self.environments}
+        return names if len(set(names.values())) == len(names) else {key: key for key in names}
 
     @property
     def environments(self) -> list[str]:
-        """Names of the environments that are looked at."""
+        """Keys of the environments that are reported on."""
         return self._there if self.environment is None else [self.environment]
 
     @property
@@ -104,8 +119,9 @@ class Account:
 
     @cached_property
     def first_months(self) -> dict[str, pd.Timestamp]:
-        """The month of each environment's first load: it only brings what was there already."""
-        return dict(self.view("monthly_cost").groupby("environment_key", observed=True)["month"].min())
+        """The month of each environment's first load, by key."""
+        first_loads = self.view("first_loads")
+        return dict(zip(first_loads["environment_key"], first_loads["month"], strict=True))
 
     def recent(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows of `months`."""

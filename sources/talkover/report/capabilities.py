@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ..money import NOT_TOLD
+from ..money import UNKNOWN
 from .costs import total
 
 CAPABILITIES = ("fax", "mms", "sms", "voice", "whatsapp")
@@ -21,13 +21,13 @@ def mix_by_month(mix: pd.DataFrame, months: Sequence[pd.Timestamp], most: int = 
     held = mix[mix["month"].isin(months)].astype({"capability_set": "string"})
     common = commonest(held[(held["month"] == months[-1]) & (held["numbers"] > 0)], most)
     held["capability_set"] = held["capability_set"].where(held["capability_set"].isin(common), OTHERS)
-    keys = ["environment_key", "month", "capability_set"]
+    keys = ["environment", "month", "capability_set"]
     whole = held.groupby(keys, observed=True, as_index=False)["numbers"].sum()
-    whole = whole[whole.groupby(["environment_key", "capability_set"], observed=True)["numbers"].transform("max") > 0]
+    whole = whole[whole.groupby(["environment", "capability_set"], observed=True)["numbers"].transform("max") > 0]
     whole["group"] = whole["capability_set"]
-    if whole["environment_key"].nunique() > 1:
-        whole["group"] = whole["environment_key"].astype("string") + " · " + whole["capability_set"]
-    of_month = whole.groupby(["environment_key", "month"], observed=True)["numbers"].transform("sum")
+    if whole["environment"].nunique() > 1:
+        whole["group"] = whole["environment"].astype("string") + " · " + whole["capability_set"]
+    of_month = whole.groupby(["environment", "month"], observed=True)["numbers"].transform("sum")
     return whole.assign(share=whole["numbers"] / of_month.where(of_month > 0, 1))
 
 
@@ -45,7 +45,7 @@ def sets_by_country(mix: pd.DataFrame, most: int = 6) -> pd.DataFrame:
     """
     sets = mix["capability_set"].astype("string")
     counted = mix.assign(set=sets.where(sets.isin(commonest(mix, most)), OTHERS)).pivot_table(
-        index=["environment_key", "country_code"],
+        index=["environment", "country_code"],
         columns="set",
         values="numbers",
         aggfunc="sum",
@@ -60,12 +60,12 @@ def sets_by_country(mix: pd.DataFrame, most: int = 6) -> pd.DataFrame:
 def cost_of_capabilities(mix: pd.DataFrame, least: int = 2) -> pd.DataFrame:
     """One row a group, country and capability: the mean cost of numbers with it and without it, most numbers first.
 
-    Of `capability_mix_by_country`, only where `least` numbers stand on each side: one number is no mean. Numbers that
-    tell no capability or cost are left out.
+    Of `capability_mix_by_country`, only where `least` numbers stand on each side: one number is no mean. Numbers
+    without a known capability or cost are left out.
     """
-    told = mix[mix["capability_set"] != NOT_TOLD].assign(priced=mix["numbers"] - mix["numbers_without_cost"])
+    known = mix[mix["capability_set"] != UNKNOWN].assign(priced=mix["numbers"] - mix["numbers_without_cost"])
     rows = []
-    for (group, country), members in told.groupby(["group", "country_code"], observed=True, sort=False):
+    for (group, country), members in known.groupby(["group", "country_code"], observed=True, sort=False):
         sets = members["capability_set"].astype("string").str.split("+")
         for capability in CAPABILITIES:
             has = sets.map(lambda names, capability=capability: capability in names).astype(bool)

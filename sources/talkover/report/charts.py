@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 
 from ..money import digits, money, signed, signed_mean
 from .costs import total
@@ -15,7 +14,7 @@ from .wording import Words, count
 
 
 def run_rate_by_month(monthly: pd.DataFrame) -> Chart | Words:
-    """`monthly_cost`: what the numbers cost a month, at the end of each."""
+    """`monthly_cost`: the monthly cost at the end of each month."""
 
     def panel(axes: Axes, months: pd.DataFrame) -> None:
         costs = months["closing_cost"].astype(float).to_numpy()
@@ -29,7 +28,7 @@ def run_rate_by_month(monthly: pd.DataFrame) -> Chart | Words:
         axes.set_yticks([])
         label_months(axes, months["month"])
 
-    return draw("What the numbers cost a month, at the end of each month.", monthly, panel, lambda _: 1.2)
+    return draw("Monthly cost at the end of each month.", monthly, panel, lambda _: 1.2)
 
 
 def bridge_of_costs(flows: pd.DataFrame) -> Chart | Words:
@@ -39,7 +38,7 @@ def bridge_of_costs(flows: pd.DataFrame) -> Chart | Words:
         row = group.iloc[0]
         removed = -row["removed"]
         steps = [row["added"], removed, row["repriced"]]
-        names = [f"1 {row['since']:%b %Y}", "added", "removed", "repriced", "now"]
+        names = [f"before {row['since']:%b %Y}", "added", "removed", "repriced", "now"]
         level = row["opening"]
         bars = [(0, level, GREY, money(level, row["currency"]))]
         for step in steps:
@@ -56,11 +55,11 @@ def bridge_of_costs(flows: pd.DataFrame) -> Chart | Words:
         axes.set_xlim(min(0, *ends), reach * 1.25)
         hide_x(axes)
 
-    return draw("How the monthly cost came to be what it is now.", flows, panel, lambda _: 1.55)
+    return draw("Monthly cost bridge.", flows, panel, lambda _: 1.55)
 
 
 def cost_by(costs: pd.DataFrame, message: str) -> Chart | Words:
-    """`costs.by_cost`: the monthly cost of each value, dearest first, with its count of numbers."""
+    """`costs.by_cost`: the monthly cost of each value, most expensive first, with its count of numbers."""
 
     def panel(axes: Axes, values: pd.DataFrame) -> None:
         currency = str(values["currency"].iloc[0])
@@ -73,29 +72,64 @@ def cost_by(costs: pd.DataFrame, message: str) -> Chart | Words:
     return draw(message, costs, panel, lambda values: 0.35 + 0.2 * max(len(values), 2))
 
 
-def calendar_of_cash(days: pd.DataFrame) -> Chart | Words:
-    """`costs.cash_by_day`: a row a month, a column a day, the darker the more; beside it the month's sum."""
-    months = pd.date_range(days["month"].min(), days["month"].max(), freq="MS") if len(days) else []
+def cash_of_months(months: pd.DataFrame) -> Chart | Words:
+    """`costs.cash_by_month`: what is to be paid in each month."""
 
     def panel(axes: Axes, cash: pd.DataFrame) -> None:
         currency = str(cash["currency"].iloc[0])
-        most = float(cash["cash"].max()) or 1
-        for row, month in enumerate(months):
-            axes.add_patch(Rectangle((1, row), month.days_in_month, 0.88, color="#F2F2F2"))
-            here = cash[cash["month"] == month]
-            for date, amount in zip(here["renews_on"], here["cash"], strict=True):
-                shade = 0.25 + 0.75 * float(amount) / most
-                axes.add_patch(Rectangle((date.day, row), 0.88, 0.88, color=BLUE, alpha=shade))
-            axes.text(32.5, row + 0.5, money(total(here["cash"]), currency), va="center")
-        axes.set_xlim(1, 42)
-        axes.set_ylim(len(months), 0)
-        axes.set_yticks([row + 0.5 for row in range(len(months))], [f"{month:%b %Y}" for month in months])
-        axes.set_xticks([day + 0.5 for day in (1, 8, 15, 22, 29)], ["1", "8", "15", "22", "29"])
-        axes.tick_params(axis="x", length=0)
-        axes.spines["bottom"].set_visible(False)
+        amounts = cash["cash"].astype(float)
+        axes.bar(range(len(cash)), amounts, color=BLUE, width=0.8)
+        highest = cash.loc[amounts.idxmax()]
+        most = money(highest["cash"], currency)
+        axes.set_title(f"{cash['group'].iloc[0]}: at most {most} in {highest['month']:%B %Y}")
+        axes.set_xlim(-0.6, max(len(cash), 6) - 0.4)
+        axes.set_ylim(0, max(amounts.max(), 0.01) * 1.05)
+        axes.set_yticks([])
+        label_months(axes, cash["month"])
 
-    message = "What falls due in the next twelve months, day by day; the darker, the more."
-    return draw(message, days, panel, lambda _: 0.45 + 0.19 * len(months))
+    return draw("Renewals by month; the first and the last are parts of one.", months, panel, lambda _: 1.1)
+
+
+def cash_of_days(days: pd.DataFrame, shown: int) -> Chart | Words:
+    """`costs.cash_by_day`: what is to be paid on each day, today at the left."""
+    today = pd.Timestamp.now("UTC").tz_localize(None).normalize()
+
+    def panel(axes: Axes, cash: pd.DataFrame) -> None:
+        currency = str(cash["currency"].iloc[0])
+        amounts = cash["cash"].astype(float)
+        axes.bar((cash["renews_on"] - today).dt.days, amounts, color=BLUE, width=0.8)
+        highest = cash.loc[amounts.idxmax()]
+        axes.set_title(
+            f"{cash['group'].iloc[0]}: {money(total(cash['cash']), currency)}, at most "
+            f"{money(highest['cash'], currency)} on {highest['renews_on'].day} {highest['renews_on']:%B}"
+        )
+        ticks = range(0, shown, 14)
+        axes.set_xticks(ticks, [f"{today + pd.Timedelta(days=day):%d %b}" for day in ticks])
+        axes.set_xlim(-1, shown)
+        axes.set_ylim(0, max(amounts.max(), 0.01) * 1.05)
+        axes.set_yticks([])
+
+    return draw(f"Renewals of the next {shown} days.", days, panel, lambda _: 1.1)
+
+
+def cost_by_month_and(costs: pd.DataFrame, message: str) -> Chart | Words:
+    """`costs.of_months`: the monthly cost at the end of each month, stacked by `label`."""
+    styles = [(BLUE, ""), (ORANGE, "///"), (GREEN, ""), (PALE, "..."), (GREY, ""), (PALE, "")]
+
+    def panel(axes: Axes, rows: pd.DataFrame) -> None:
+        by_month = rows.pivot(index="month", columns="label", values="monthly_cost").astype(float).fillna(0)
+        labels = by_month.iloc[-1].sort_values(ascending=False, kind="stable").index
+        below = pd.Series(0.0, index=by_month.index)
+        for label, (colour, hatch) in zip(labels, styles, strict=False):
+            places = range(len(by_month))
+            axes.bar(places, by_month[label], bottom=below, color=colour, hatch=hatch, edgecolor="white", label=label)
+            below = below + by_month[label]
+        axes.set_xlim(-0.6, max(len(by_month), 6) - 0.4)
+        axes.set_yticks([])
+        label_months(axes, by_month.index.to_series())
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
+
+    return draw(message, costs, panel, lambda _: 1.5)
 
 
 def shares(mix: pd.DataFrame) -> Chart | Words:
@@ -118,8 +152,8 @@ def shares(mix: pd.DataFrame) -> Chart | Words:
             label="of the cost",
         )
         for place, of_numbers, of_cost in zip(places, sets["share_of_numbers"], cost, strict=True):
-            axes.text(of_numbers + 0.01, place - 0.2, f"{of_numbers:.0%}", va="center", fontsize=7.5)
-            axes.text(of_cost + 0.01, place + 0.2, f"{of_cost:.0%}", va="center", fontsize=7.5)
+            axes.text(of_numbers + 0.01, place - 0.2, f"{of_numbers:.0%}", va="center", fontsize=7)
+            axes.text(of_cost + 0.01, place + 0.2, f"{of_cost:.0%}", va="center", fontsize=7)
         axes.set_yticks(places, list(sets["capability_set"]))
         axes.invert_yaxis()
         axes.set_xlim(0, 1.08)
@@ -127,7 +161,10 @@ def shares(mix: pd.DataFrame) -> Chart | Words:
         legend(axes)
 
     return draw(
-        "Capability sets: their share of the numbers and of the cost.", mix, panel, lambda sets: 0.5 + 0.36 * len(sets)
+        "Capability sets: their share of the numbers and of the cost.",
+        mix,
+        panel,
+        lambda sets: 0.45 + 0.27 * max(len(sets), 2),
     )
 
 

@@ -8,35 +8,42 @@ from contextlib import suppress
 import pyarrow as pa
 
 from ..api.money import MONEY_DIGITS, MONEY_PLACES
-from ..money import NOT_TOLD
+from ..money import UNKNOWN
 
 CATEGORIES = (
-    "bucket|capability|capability_set|change_type|country_code|currency|current_status|environment_key|finding|kind"
+    "bucket|capability|capability_set|change_type|country_code|currency|current_status|environment_key|finding"
     "|outcome|resource|status|type"
 )
-MONEY = "cash|cost|cost_at_stake|current_price|(added|closing|monthly|monthly_renewal|opening|removed|repriced)_cost"
+MONEY = (
+    "cash|cost_at_stake|current_price|saving"
+    "|(added|closing|monthly|monthly_renewal|opening|previous_monthly|removed|repriced)_cost"
+)
 BY_NAME: tuple[tuple[str, pa.DataType], ...] = (
     (r"\w+_at|valid_from|valid_to", pa.timestamp("us", "UTC")),
     (r"month|next_month|renewal_date|\w+_on", pa.timestamp("s")),
     (r"auto_renewal|\w+_complete|(is|has)_\w+", pa.bool_()),
     (r"approval_rate|median_days|(mean|share)_\w+", pa.float64()),
+    (r"age_days|agent_count|api_total|days_\w+|lead_time_days|listed|overdue|p90_days|without_\w+", pa.int64()),
+    (r"numbers|numbers_\w+|\w+_numbers|requests|requests_\w+|\w+_(added|changed|listed|removed|total)", pa.int64()),
 )
 """Types that a column's name promises, whatever the driver gave and however few values there are."""
 
 
 def typed(table: pa.Table) -> pa.Table:
-    """`table` with those types; names of few values are dictionaries, in which null is "not told"."""
+    """With those types. Names of few values are dictionaries, in which null is "unknown"; what is only null is text."""
     return pa.table([_typed(name, table[name]) for name in table.column_names], names=table.column_names)
 
 
 def _typed(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     if re.fullmatch(CATEGORIES, name):
-        return column.cast(pa.string()).fill_null(NOT_TOLD).dictionary_encode()
+        return column.cast(pa.string()).fill_null(UNKNOWN).dictionary_encode()
     for names, promised in BY_NAME:
         if re.fullmatch(names, name):
             return column.cast(promised)
     if re.fullmatch(MONEY, name) or pa.types.is_decimal(column.type):
         return _money(column)
+    if pa.types.is_null(column.type):
+        return column.cast(pa.string())
     return column.cast(pa.int64()) if pa.types.is_integer(column.type) else column
 
 

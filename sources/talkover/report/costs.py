@@ -5,7 +5,6 @@ Sums of many numbers come from views that sum; nothing here goes through the row
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
 
 import pandas as pd
@@ -29,14 +28,9 @@ def with_money(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     return frame[frame["group"].isin(frame[has_money]["group"].unique())]
 
 
-def bridge(monthly: pd.DataFrame, first_months: Mapping[str, pd.Timestamp]) -> pd.DataFrame:
-    """One row a group of `monthly_cost`: opening, added, removed, repriced and closing cost of all its months together.
-
-    An environment's first month (see `Account`) is left out where others follow.
-    """
-    first = monthly["environment_key"].astype("string").map(first_months)
-    rest = monthly[(monthly["month"] != first) | (first == monthly["month"].max())]
-    return rest.groupby("group", sort=False, as_index=False).agg(
+def bridge(monthly: pd.DataFrame) -> pd.DataFrame:
+    """One row a group of `monthly_cost`: opening, added, removed, repriced and closing cost of its months together."""
+    return monthly.groupby("group", sort=False, as_index=False).agg(
         since=("month", "first"),
         opening=("opening_cost", "first"),
         **{flow: (f"{flow}_cost", total) for flow in FLOWS},
@@ -46,29 +40,36 @@ def bridge(monthly: pd.DataFrame, first_months: Mapping[str, pd.Timestamp]) -> p
 
 
 def explained(changes: pd.DataFrame, approved: pd.DataFrame) -> pd.DataFrame:
-    """`cost_changes`, newest first, each with a `why`; `approved` are the `release_requests` that were."""
+    """`cost_changes` without first loads, newest first, each with its `change` and `why`; `approved` are the approved
+    requests.
+    """
+    changes = changes[changes["change_type"] != "first_load"]
     # Removed and added at the same instant: it never left.
     moved = changes.duplicated(["phone_number_id", "changed_at"], keep=False)
-    added, removed = changes["kind"] == "added", changes["kind"] == "removed"
+    added, removed = changes["change_type"] == "added", changes["change_type"] == "removed"
+    bought = added & (changes["created_at"].dt.tz_localize(None) >= changes["month"]).fillna(False)
     why = pd.Series("price went down", index=changes.index, dtype="string")
     why[(changes["monthly_cost"] > 0).astype(bool)] = "price went up"
-    why[added] = "new in the list"
-    why[removed] = "left the list, no approved request"
-    why[removed & changes["phone_number_id"].isin(approved["phone_number_id"])] = "given back"
+    why[added] = "newly listed"
+    why[bought] = "bought"
+    why[removed] = "no longer listed, no approved request"
+    why[removed & changes["phone_number_id"].isin(approved["phone_number_id"])] = "released"
     why[moved] = "moved between currencies or environments"
-    return changes.assign(why=why).sort_values("changed_at", ascending=False, kind="stable")
+    return changes.assign(why=why, change=changes["monthly_cost"]).sort_values(
+        "changed_at", ascending=False, kind="stable"
+    )
 
 
-def dearest(numbers: pd.DataFrame, most: int) -> pd.DataFrame:
-    """The `most` dearest of `current_numbers`, group by group."""
+def most_expensive(numbers: pd.DataFrame, most: int) -> pd.DataFrame:
+    """The `most` expensive of `current_numbers`, group by group."""
     groups = {group: place for place, group in enumerate(numbers["group"].unique())}
-    priced = numbers.dropna(subset="monthly_renewal_cost")
-    by_cost = priced.sort_values("monthly_renewal_cost", ascending=False, kind="stable")
+    priced = numbers.dropna(subset="monthly_cost")
+    by_cost = priced.sort_values("monthly_cost", ascending=False, kind="stable")
     return by_cost.groupby("group").head(most).sort_values("group", key=lambda group: group.map(groups), kind="stable")
 
 
 def by_cost(costs: pd.DataFrame, column: str, most: int = 8) -> pd.DataFrame:
-    """One row a group and value of `column` of `cost_by_group`, dearest first; from `most` on, the rest together."""
+    """One row a group and value of `column` of `cost_by_group`, most expensive first; beyond `most`, the rest."""
     rows = []
     for group, members in costs.groupby("group", sort=False):
         values = members.groupby(column, observed=True).agg(
@@ -88,11 +89,38 @@ def by_cost(costs: pd.DataFrame, column: str, most: int = 8) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame({"group": []})
 
 
-def cash_by_day(renewals: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `renewals_by_day` on which something is to be paid. Not what is overdue."""
-    return renewals[(renewals["bucket"] == "renews") & renewals["cash"].notna()]
+def cash_by_day(renewals: pd.DataFrame, days: int) -> pd.DataFrame:
+    """The rows of `renewals_by_day` of the next `days` on which something is to be paid. Not what is overdue."""
+    due = renewals[(renewals["bucket"] == "renews") & renewals["cash"].notna()]
+    today = pd.Timestamp.now("UTC").tz_localize(None).normalize()
+    return due[due["renews_on"] < today + pd.Timedelta(days=days)]
+
+
+def cash_by_month(renewals: pd.DataFrame) -> pd.DataFrame:
+    """One row a group and month of `renewals_by_day` in which something is to be paid. Not what is overdue."""
+    due = renewals[(renewals["bucket"] == "renews") & renewals["cash"].notna()]
+    return due.groupby(["group", "month"], sort=False, as_index=False).agg(
+        currency=("currency", "first"), numbers=("numbers", "sum"), cash=("cash", total)
+    )
+
+
+def of_months(costs: pd.DataFrame, column: str, most: int = 6) -> pd.DataFrame:
+    """One row a group, month and `label`, the value of `column`; the `most` expensive now, and the rest together."""
+    rows = []
+    for group, members in costs.groupby("group", sort=False):
+        now = members[members["month"] == members["month"].max()].sort_values("monthly_cost", ascending=False)
+        labels = now[column].astype("string")
+        named = list(labels if len(labels) <= most else labels[: most - 1])
+        label = members[column].astype("string")
+        rows.append(
+            members.assign(label=label.where(label.isin(named), "others"))
+            .groupby(["month", "label"], as_index=False)
+            .agg(monthly_cost=("monthly_cost", total))
+            .assign(group=group, currency=members["currency"].iloc[0])
+        )
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame({"group": []})
 
 
 def total(costs: pd.Series) -> Decimal:
-    """The exact sum of what was told."""
+    """The exact sum of what is known."""
     return Decimal(costs.dropna().sum())

@@ -19,6 +19,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from ..errors import ReportError
+from ..load.settings import Defaults
 from .account import Account
 from .wording import listed
 
@@ -103,9 +104,18 @@ def _one_line(notebook: str) -> Iterator[None]:
         raise ReportError(f"notebook {notebook}: {str(error).splitlines()[0]}") from None
 
 
-def _bounds(folder: str) -> str:
-    """As JSON: what does not fit into memory is kept in `folder` meanwhile, not beside the file that is read."""
-    return json.dumps({"memory_limit": DUCKDB_MEMORY, "temp_directory": folder})
+@contextmanager
+def bounded() -> Iterator[None]:
+    """DuckDB reads within DUCKDB_MEMORY in this process, unless it is configured otherwise."""
+    with TemporaryDirectory(prefix="talkover-") as folder:
+        settings = {"destination": {"duckdb": {"credentials": {"global_config": _bounds(folder)}}}}
+        with Defaults("bounds of a report", settings):
+            yield
+
+
+def _bounds(folder: str) -> dict[str, str]:
+    """What does not fit into memory is kept in `folder` meanwhile, not beside the file that is read."""
+    return {"memory_limit": DUCKDB_MEMORY, "temp_directory": folder}
 
 
 class _ThisPython(KernelSpecManager):
@@ -117,12 +127,10 @@ class _ThisPython(KernelSpecManager):
     def __init__(self, folder: str) -> None:
         super().__init__()
         kept = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
-        bounds: dict[str, str] = (
-            {} if dlt.secrets.get(DUCKDB_BOUNDS) else {DUCKDB_BOUNDS.replace(".", "__").upper(): _bounds(folder)}
-        )
+        name, bounds = DUCKDB_BOUNDS.replace(".", "__").upper(), json.dumps(_bounds(folder))
         self._spec = KernelSpec(
             argv=[sys.executable, "-c", START, "-f", "{connection_file}"],
-            env=dict.fromkeys(kept, folder) | bounds,
+            env=dict.fromkeys(kept, folder) | ({} if dlt.secrets.get(DUCKDB_BOUNDS) else {name: bounds}),
             metadata={"kernel_provisioner": {"provisioner_name": "local-provisioner"}},
         )
 

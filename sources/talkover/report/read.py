@@ -47,7 +47,7 @@ def read_view(
     """A view or table, as it is described in docs/tables-and-views.md, as a pandas data frame.
 
     Money is exact: `decimal128(18, 4)` of Arrow, whose sums are `Decimal`. Names of few values are categories, in which
-    null is "not told". Instants are UTC, days are timestamps without a zone, counts, truths and texts are pandas'
+    null is "unknown". Instants are UTC, days are timestamps without a zone, counts, truths and texts are pandas'
     nullable types. Arguments and errors are those of `read_arrow`; ConfigurationError also where pandas is missing.
     """
     try:
@@ -88,11 +88,13 @@ def read_arrow(
 
     Raises:
         NothingLoaded: the destination has no such view yet.
-        ConfigurationError: there is no view or table of that name, or it has no such column.
+        ConfigurationError: there is not a view or table of that name, or it has no such column.
         LoadError: the destination does not answer, or a load holds DuckDB's file just now.
     """
     if name not in (*view_names(), *KEYS):
-        raise ConfigurationError(f"{name!r} is no view or table. There are {', '.join(sorted((*view_names(), *KEYS)))}")
+        raise ConfigurationError(
+            f"{name!r} is not a view or table. There are {', '.join(sorted((*view_names(), *KEYS)))}"
+        )
     wanted = dict(where or {}) | ({} if environment is None else {"environment_key": environment})
     with _project_folder(), translate_errors(), defaults:
         place = Place.of(open_pipeline(destination, dataset, pipeline_name))

@@ -23,25 +23,23 @@ def backlog_by_month(waits: pd.DataFrame, environments: Sequence[str], months: S
     rows = [
         {
             "month": month,
-            "environment_key": environment,
             "group": environment,
-            "pending": len(as_of(waits[waits["environment_key"] == environment], month)),
+            "pending": len(as_of(waits[waits["environment"] == environment], month)),
         }
         for environment in environments
         for month in months
     ]
-    return pd.DataFrame(rows, columns=["month", "environment_key", "group", "pending"])
+    return pd.DataFrame(rows, columns=["month", "group", "pending"])
 
 
 def decisions_by_month(times: pd.DataFrame, months: Sequence[pd.Timestamp]) -> pd.DataFrame:
     """One row a month and environment of `release_lead_times`: approvals and rejections, also of months with none."""
     counts = times.astype({"outcome": "string"}).pivot_table(
-        index=["environment_key", "month"], columns="outcome", values="requests", aggfunc="sum", observed=True
+        index=["group", "month"], columns="outcome", values="requests", aggfunc="sum", observed=True
     )
-    environments = times["environment_key"].unique()
-    every = pd.MultiIndex.from_product([environments, months], names=["environment_key", "month"])
+    every = pd.MultiIndex.from_product([times["group"].unique(), months], names=["group", "month"])
     counts = counts.reindex(index=every, columns=["approved", "rejected"], fill_value=0).fillna(0).astype("int64")
-    return counts.reset_index().assign(group=lambda frame: frame["environment_key"])
+    return counts.reset_index()
 
 
 def costs_at_stake(requests: pd.DataFrame) -> list[str]:

@@ -20,15 +20,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .. import __version__
 from ..errors import ConfigurationError, ReportError
-from ..money import money
-from ..text import visible
 from .account import Account
-from .costs import total
-from .kernel import NOTEBOOKS, kernel, notebooks_folder, run
-from .wording import MARKDOWN, Table, count, listed
+from .findings import kinds_of_findings
+from .first_screen import actions, bill, changes, converted, lines, savings
+from .kernel import NOTEBOOKS, bounded, kernel, notebooks_folder, run
+from .rates import Rates
+from .wording import MARKDOWN, count, listed
 
 HOW_TO = "how-to"
-"""Tag of the cells that tell how to run a notebook: the reader of a report need not know."""
+"""Tag of the cells that explain how to run a notebook: the reader of a report need not know."""
 STALE_DAYS = 2
 Say = Callable[[str], None]
 
@@ -45,13 +45,14 @@ class Section:
         return "\n".join(self.parts)
 
 
-def write_report(account: Account, out: Path, say: Say = lambda _: None) -> None:
-    """Runs the notebooks on `account` and writes `out`. `say` is told how far it is.
+def write_report(account: Account, out: Path, say: Say = lambda _: None, *, rates: Rates | None = None) -> None:
+    """Runs the notebooks on `account` and writes `out`. `say` is given the progress; `rates` make one total.
 
     Raises ReportError where a notebook fails or the file cannot be written; there is no half-written file then.
     """
     folder = notebooks_folder()
-    front = _front(account)  # before the notebooks: whatever cannot be reported on is told at once
+    with bounded():
+        front = _front(account, rates)  # before the notebooks: what cannot be reported on fails at once
     sections = []
     say(f"{NOTEBOOKS[0]} (1 of {len(NOTEBOOKS)})")
     with kernel(NOTEBOOKS[0]) as client:
@@ -75,11 +76,11 @@ def refuse_unwritable(out: Path) -> None:
     """Raises ConfigurationError where no report can be written to `out`."""
     try:
         if out.exists() and not out.is_file():
-            what = "it is a folder: name a file in it" if out.is_dir() else "it is no file"
+            what = "it is a folder: name a file in it" if out.is_dir() else "it is not a file"
         elif not out.parent.is_dir():
             what = f"there is no folder {out.parent}"
         elif not os.access(out.parent, os.W_OK):
-            what = f"{out.parent} may not be written to"
+            what = f"{out.parent} is not writable"
         else:
             return
     except OSError as error:
@@ -119,51 +120,26 @@ def _markdown(text: str, name: str, section: Section) -> str:
     return str(MARKDOWN.renderer.render(tokens, MARKDOWN.options, {}))
 
 
-def _front(account: Account) -> dict[str, Any]:
+def _front(account: Account, rates: Rates | None) -> dict[str, Any]:
     """What stands above the notebooks."""
     health = account.view("data_health")
     oldest = health["last_complete_listing_at"].min()
     ages = health["age_days"].dropna()
-    months = account.months
     findings = account.view("findings")
+    of_currencies = lines(account)
     return {
-        "environments": visible(listed(account.environments)),
-        "months": f"{months[0]:%B %Y} to {months[-1]:%B %Y}" if months else "no month yet",
+        "names": listed(account.names.values()),
+        "month": f"{account.months[-1]:%B %Y}",
         "listed_at": "never" if pd.isna(oldest) else f"{oldest.day} {oldest:%B %Y, %H:%M} UTC",
         "age": ("today" if not ages.max() else f"{count(int(ages.max()), 'day')} ago") if len(ages) else "never",
         "is_stale": not len(ages) or int(ages.max()) > STALE_DAYS,
         "is_incomplete": not bool(health["last_listing_was_complete"].fillna(False).all()),
         "written_at": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
         "version": __version__,
+        "lines": of_currencies,
+        "changes": changes(of_currencies),
+        "converted": converted(account, rates),
+        "savings": listed(savings(findings)) if savings(findings) else "",
+        "actions": actions(findings, bill(account)),
         "kinds": kinds_of_findings(findings),
-        "findings": Table(
-            dearest_of_each_kind(findings),
-            {"number": "number", "monthly_cost": "a month", "sentence": "finding", "evidence": "evidence"},
-            most=60,
-        ),
     }
-
-
-def kinds_of_findings(findings: pd.DataFrame) -> list[dict[str, str]]:
-    """One row a sentence of `findings`, those with money first: count of numbers, cost a month."""
-    kinds = []
-    for sentence, members in findings.groupby("sentence", sort=False):
-        costs = [
-            (total(costs["monthly_cost"]), str(costs["currency"].iloc[0]))
-            for _, costs in members.groupby("group", sort=False)
-        ]
-        at_stake = ", ".join(money(cost, currency) for cost, currency in costs if cost)
-        kinds.append((not at_stake, -len(members), str(sentence), at_stake))
-    return [
-        {"sentence": sentence, "numbers": f"{-fewer:,}", "at_stake": at_stake}
-        for _, fewer, sentence, at_stake in sorted(kinds)
-    ]
-
-
-def dearest_of_each_kind(findings: pd.DataFrame, most: int = 10) -> pd.DataFrame:
-    """Some findings of each kind, the dearest of every currency before the second dearest; kinds without money last."""
-    sorted_by_cost = findings.sort_values("monthly_cost", ascending=False, kind="stable")
-    place = sorted_by_cost.groupby(["sentence", "group"]).cumcount()
-    shown = sorted_by_cost.loc[place.sort_values(kind="stable").index].groupby("sentence", sort=False).head(most)
-    has_money = shown.groupby("sentence")["monthly_cost"].transform(lambda costs: costs.notna().any()).astype(bool)
-    return shown.assign(last=~has_money).sort_values(["last", "sentence", "group"], kind="stable")

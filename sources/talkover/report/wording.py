@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 from markdown_it import MarkdownIt
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from ..money import NOT_TOLD, money
+from ..money import UNKNOWN, money, signed
 from ..text import visible
 
 MARKDOWN = MarkdownIt("commonmark", {"html": False})
@@ -44,7 +45,7 @@ class Words:
 
 class Table:
     """A frame as an HTML table: titles for its columns, in their order; the first rows of many.
-    Money takes the currency of its row.
+    Money takes the currency of its row, and its sign in a column whose name begins with `change`.
     """
 
     def __init__(
@@ -65,9 +66,9 @@ class Table:
     def _repr_html_(self) -> str:
         if self.rows.empty:
             return f'<p class="empty">{escape(self.empty)}</p>'
-        head = "".join(f'<th scope="col">{escape(title)}</th>' for title in self.titles.values())
+        head = "".join(_heading(title, self.rows[column]) for column, title in self.titles.items())
         body = "".join(
-            "<tr>" + "".join(_cell(row, column) for column in self.titles) + "</tr>"
+            "<tr>" + "".join(_cell(row, column, title) for column, title in self.titles.items()) + "</tr>"
             for row in self.rows.head(self.most).to_dict("records")
         )
         more = len(self.rows) - self.most
@@ -77,18 +78,27 @@ class Table:
         return f'<div class="table {NO_FORMULAS}">{table}</div>{foot}'
 
 
-def _cell(row: dict[str, Any], column: str) -> str:
+def _heading(title: str, column: pd.Series) -> str:
+    """Above figures, to the right."""
+    classes = ' class="figure"' if is_numeric_dtype(column) and not is_bool_dtype(column) else ""
+    return f'<th scope="col"{classes}>{escape(title)}</th>'
+
+
+def _cell(row: dict[str, Any], column: str, title: str) -> str:
+    """With its title, which a narrow screen shows before it."""
     value = row[column]
     if value is None or pd.isna(value):
         return "<td></td>"
+    title = f' data-title="{escape(title)}"'
     if isinstance(value, pd.Timestamp):
-        return f"<td>{value:%Y-%m-%d}</td>"
+        return f"<td{title}>{value:%Y-%m-%d}</td>"
     if isinstance(value, Decimal):
-        figure = escape(money(value, str(row.get("currency", NOT_TOLD))))
+        write = signed if column.startswith("change") else money
+        figure = escape(write(value, str(row.get("currency", UNKNOWN))))
     elif column.startswith("share"):
         figure = f"{value:.0%}"
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         figure = f"{value:,}"
     else:
-        return f"<td>{escape(visible(str(value)))}</td>"
-    return f'<td class="figure">{figure}</td>'
+        return f"<td{title}>{escape(visible(str(value)))}</td>"
+    return f'<td class="figure"{title}>{figure}</td>'

@@ -7,7 +7,7 @@ mix as (
         currency,
         capability_set,
         count(*) as numbers,
-        cast(coalesce(sum(monthly_renewal_cost), 0) as decimal(38, 4)) as cost
+        cast(coalesce(sum(monthly_cost), 0) as decimal(38, 4)) as monthly_cost
     from current_numbers
     group by environment_key, currency, capability_set
 )
@@ -18,6 +18,6 @@ select
     capability_set,
     numbers,
     numbers * 1e0 / sum(numbers) over (partition by environment_key, currency) as share_of_numbers,
-    cost,
-    cost * 1e0 / nullif(sum(cost) over (partition by environment_key, currency), 0) as share_of_cost
+    monthly_cost,
+    monthly_cost * 1e0 / nullif(sum(monthly_cost) over (partition by environment_key, currency), 0) as share_of_cost
 from mix

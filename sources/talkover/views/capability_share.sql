@@ -1,5 +1,5 @@
 -- One row per environment, currency and capability: how many of the numbers held now have it. The shares add up past 1.
--- A capability that the API does not tell of a number counts neither way: share_of_numbers is of those told.
+-- Numbers whose capability is unknown count neither way and are left out of share_of_numbers.
 with
 
 capabilities as (
@@ -21,7 +21,7 @@ counts as (
         capability,
         count(case when is_there then 1 end) as numbers_with,
         count(case when not is_there then 1 end) as numbers_without,
-        count(case when is_there is null then 1 end) as numbers_not_told,
+        count(case when is_there is null then 1 end) as numbers_unknown,
         coalesce(sum(case when is_there then monthly_renewal_cost end), 0) as cost_with
     from capabilities
     group by environment_key, currency, capability
@@ -33,7 +33,7 @@ select
     capability,
     numbers_with,
     numbers_without,
-    numbers_not_told,
+    numbers_unknown,
     numbers_with * 1e0 / nullif(numbers_with + numbers_without, 0) as share_of_numbers,
     cast(cost_with as decimal(38, 4)) as monthly_cost
 from counts

@@ -43,12 +43,12 @@ gaps as (
         environment_key,
         'phone_numbers' as resource,
         count(*) as rows_held,
-        count(case when monthly_renewal_cost is null then 1 end) as without_cost,
+        count(case when monthly_cost is null then 1 end) as without_cost,
         count(case when currency is null then 1 end) as without_currency,
         count(case when renewal_date is null then 1 end) as without_renewal_date,
-        count(case when capability_set = 'not told' then 1 end) as without_capabilities,
+        count(case when capability_set = 'unknown' then 1 end) as without_capabilities,
         count(case when days_to_renewal < 0 then 1 end) as overdue,
-        null as number_unknown
+        null as without_known_number
     from current_numbers
     group by environment_key
     union all
@@ -84,7 +84,7 @@ select
     gaps.without_renewal_date,
     gaps.without_capabilities,
     gaps.overdue,
-    gaps.number_unknown
+    gaps.without_known_number
 from last_listings
 left join last_complete_listings
     on last_listings.environment_key = last_complete_listings.environment_key

@@ -1,18 +1,19 @@
--- One row per finding and number: something to look at, the monthly cost at stake, and the evidence.
--- No number is called idle: that needs usage, which the API does not tell.
+-- One row per finding and number: what it is, what to do about it, and the monthly cost at stake.
+-- saving counts a number once, on the finding with the highest monthly_cost.
+-- No number is called idle: that needs usage, which these two listings do not report.
 with
 
 thresholds as (
     select
-        7 as grace_days, -- an approved number may stay listed so long
-        14 as usual_days, -- a decision takes so long, until ten are known
-        1.5 as price_factor, -- dearer or cheaper than the median of its like by this factor
-        5 as group_size -- a smaller group has no median worth the name
+        7 as grace_days, -- an approved number may stay listed this long
+        14 as usual_days, -- how long a decision takes, until ten are known
+        1.5 as price_factor, -- how far a price may be from the median of similar numbers
+        5 as group_size -- a smaller group has no meaningful median
 ),
 
 requests as (
     select
-        id,
+        release_request_id,
         environment_key,
         phone_number_id,
         status,
@@ -43,18 +44,19 @@ decision_times as (
 
 numbers as (
     select
-        current_numbers.id,
+        current_numbers.phone_number_id,
         current_numbers.environment_key,
-        current_numbers.number,
+        current_numbers.phone_number,
         current_numbers.country_code,
         current_numbers.type,
         current_numbers.current_status,
         current_numbers.is_sandbox,
         current_numbers.capability_set,
         current_numbers.currency,
-        current_numbers.monthly_renewal_cost,
+        current_numbers.monthly_cost,
         current_numbers.renewal_date,
         current_numbers.days_to_renewal,
+        current_numbers.agent_count,
         current_numbers.open_request_id,
         case when auto_renewal then 1 when auto_renewal is null then 1 else 0 end as renews,
         coalesce(decision_times.p90_days, thresholds.usual_days)
@@ -72,40 +74,52 @@ priced as (
     select
         *,
         row_number() over (
-            partition by environment_key, currency, country_code, type, capability_set order by monthly_renewal_cost asc
+            partition by environment_key, currency, country_code, type, capability_set order by monthly_cost asc
         ) as place,
         count(*) over (partition by environment_key, currency, country_code, type, capability_set) as places
     from numbers
-    where monthly_renewal_cost is not null and currency is not null
+    where monthly_cost is not null and currency is not null
 ),
 
 medians as (
     select
         *,
-        sum(case when place * 2 between places and places + 2 then monthly_renewal_cost end)
+        sum(case when place * 2 between places and places + 2 then monthly_cost end)
             over (partition by environment_key, currency, country_code, type, capability_set)
             / count(case when place * 2 between places and places + 2 then 1 end)
                 over (partition by environment_key, currency, country_code, type, capability_set) as median_cost
     from priced
 ),
 
+compared as (
+    select
+        *,
+        cast(round(monthly_cost * 1e2 / nullif(median_cost, 0)) as decimal(38, 0)) as percentage
+    from medians
+),
+
 found as (
     select
         'approved_still_listed' as finding,
-        phone_number_id as id,
-        cost_at_stake as cost,
-        'Approved for release, yet still listed and paid for.' as sentence,
-        concat('approved ', cast(days_since_decision as varchar), ' days ago, request ', id) as evidence
+        phone_number_id,
+        release_request_id,
+        cost_at_stake as monthly_cost,
+        concat('Release approved more than ', cast(grace_days as varchar), ' days ago, but still listed and paid for.')
+            as description,
+        'Ask Talkover support to complete the release.' as action,
+        concat('approved ', cast(days_since_decision as varchar), ' days ago') as evidence
     from requests
     cross join thresholds
     where is_at_stake and status = 'approved' and days_since_decision > grace_days
     union all
     select
         'pending_renews_first',
-        id,
-        monthly_renewal_cost,
-        'To be given back, but renews before a decision is to be expected.',
-        concat('renews in ', cast(days_to_renewal as varchar), ' days, request ', open_request_id)
+        phone_number_id,
+        open_request_id,
+        monthly_cost,
+        'Release requested, but the number renews before a decision can be expected.',
+        'Ask for the decision before the renewal date.',
+        concat('renews in ', cast(days_to_renewal as varchar), ' days')
     from numbers
     where
         open_request_id is not null
@@ -114,69 +128,102 @@ found as (
     union all
     select
         'out_of_service_renews',
-        id,
-        monthly_renewal_cost,
-        'Suspended or inactive, yet it renews.',
-        concat(current_status, ', renews ', coalesce(strftime(renewal_date, '%Y-%m-%d'), 'on a day not told'))
+        phone_number_id,
+        null,
+        monthly_cost,
+        'Suspended or inactive, but still renews.',
+        'Put it back into service, or request its release.',
+        concat(current_status, ', renews ', coalesce(strftime(renewal_date, '%Y-%m-%d'), 'on an unknown date'))
     from numbers
-    where current_status in ('suspended', 'inactive') and renews = 1 and monthly_renewal_cost > 0
+    where current_status in ('suspended', 'inactive') and renews = 1 and monthly_cost > 0
+    union all
+    select
+        'no_agent',
+        phone_number_id,
+        null,
+        monthly_cost,
+        'No agent answers on it, but it renews.',
+        'Assign an agent, or request its release.',
+        coalesce(current_status, 'status unknown')
+    from numbers
+    where agent_count = 0 and renews = 1 and monthly_cost > 0
     union all
     select
         'sandbox_costs',
-        id,
-        monthly_renewal_cost,
+        phone_number_id,
+        null,
+        monthly_cost,
         'A sandbox number that costs money.',
-        concat('costs ', cast(monthly_renewal_cost as varchar), ' a month')
+        'Request its release when testing is over.',
+        coalesce(current_status, 'status unknown')
     from numbers
-    where is_sandbox and monthly_renewal_cost > 0
+    where is_sandbox and monthly_cost > 0
     union all
     select
         'price_outlier',
-        id,
-        case when monthly_renewal_cost > median_cost then monthly_renewal_cost - median_cost else 0 end,
+        phone_number_id,
+        null,
+        case when monthly_cost > median_cost then monthly_cost - median_cost else 0 end,
         case
-            when monthly_renewal_cost > median_cost then 'Much dearer than numbers of the same kind.'
-            else 'Much cheaper than numbers of the same kind: will it stay so?'
+            when monthly_cost > median_cost then 'Much more expensive than similar numbers.'
+            else 'Much cheaper than similar numbers.'
+        end,
+        case
+            when monthly_cost > median_cost then 'Ask for the price of similar numbers, or replace it.'
+            else 'Check whether this price will last.'
         end,
         concat(
-            'costs ', cast(monthly_renewal_cost as varchar), ', the median of ', cast(places as varchar), ' is ',
-            cast(cast(median_cost as decimal(18, 4)) as varchar)
+            case when median_cost = 0 then 'not free, as is' else concat(cast(percentage as varchar), '% of') end,
+            ' the median of ', cast(places as varchar), ' similar numbers'
         )
-    from medians
+    from compared
     cross join thresholds
     where
         places >= group_size
-        and (monthly_renewal_cost > median_cost * price_factor or monthly_renewal_cost * price_factor < median_cost)
+        and (monthly_cost > median_cost * price_factor or monthly_cost * price_factor < median_cost)
     union all
     select
         'missing_cost',
-        id,
+        phone_number_id,
         null,
-        'The API tells no monthly cost: it is missing from every sum.',
-        coalesce(current_status, 'status not told')
+        null,
+        'The API reports no monthly cost: excluded from totals.',
+        'Look up its cost in the Talkover dashboard.',
+        coalesce(current_status, 'status unknown')
     from numbers
-    where monthly_renewal_cost is null
+    where monthly_cost is null
     union all
     select
         'missing_currency',
-        id,
-        monthly_renewal_cost,
-        'The API tells no currency: the cost stands apart from every other.',
-        coalesce(current_status, 'status not told')
+        phone_number_id,
+        null,
+        null,
+        'The API reports no currency: its cost is kept apart from all totals.',
+        'Look up its currency in the Talkover dashboard.',
+        coalesce(current_status, 'status unknown')
     from numbers
     where currency is null
 )
 
 select
     found.finding,
-    found.id as phone_number_id,
+    found.phone_number_id,
     numbers.environment_key,
-    numbers.number,
+    numbers.phone_number,
     numbers.country_code,
     numbers.type,
     numbers.currency,
-    cast(found.cost as decimal(38, 4)) as monthly_cost,
-    found.sentence,
-    found.evidence
+    cast(found.monthly_cost as decimal(38, 4)) as monthly_cost,
+    case
+        when
+            row_number() over (
+                partition by found.phone_number_id order by found.monthly_cost desc nulls last, found.finding asc
+            ) = 1
+            then cast(found.monthly_cost as decimal(38, 4))
+    end as saving,
+    found.description,
+    found.action,
+    found.evidence,
+    found.release_request_id
 from found
-inner join numbers on found.id = numbers.id
+inner join numbers on found.phone_number_id = numbers.phone_number_id

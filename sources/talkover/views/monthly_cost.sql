@@ -1,31 +1,20 @@
 -- One row per month, environment and currency: what the numbers cost a month at its end (or now), and what changed that.
--- opening + added - removed + repriced = closing. Months are UTC. A cost that was not told counts as 0.
+-- opening + added - removed + repriced = closing. What the first load found is the opening of its month. Months are UTC.
+-- An unknown cost counts as 0.
 with
-
-seen as (
-    select environment_key, observed_at as seen_at from load_runs
-    union all
-    select environment_key, changed_at from phone_number_changes
-),
-
-first_loads as (
-    select
-        environment_key,
-        cast(min(seen_at) at time zone 'UTC' as date) as first_day
-    from seen
-    group by environment_key
-),
 
 flows as (
     select
         month,
         environment_key,
         coalesce(currency, '') as currency,
-        count(case when kind = 'added' then 1 end) as added_numbers,
-        sum(case when kind = 'added' then monthly_cost else 0 end) as added_cost,
-        count(case when kind = 'removed' then 1 end) as removed_numbers,
-        sum(case when kind = 'removed' then -monthly_cost else 0 end) as removed_cost,
-        sum(case when kind = 'repriced' then monthly_cost else 0 end) as repriced_cost
+        count(case when change_type = 'first_load' then 1 end) as found_numbers,
+        sum(case when change_type = 'first_load' then monthly_cost else 0 end) as found_cost,
+        count(case when change_type = 'added' then 1 end) as added_numbers,
+        sum(case when change_type = 'added' then monthly_cost else 0 end) as added_cost,
+        count(case when change_type = 'removed' then 1 end) as removed_numbers,
+        sum(case when change_type = 'removed' then -monthly_cost else 0 end) as removed_cost,
+        sum(case when change_type = 'repriced' then monthly_cost else 0 end) as repriced_cost
     from cost_changes
     group by month, environment_key, coalesce(currency, '')
 ),
@@ -44,9 +33,8 @@ months as (
         currencies.currency
     from currencies
     inner join first_loads on currencies.environment_key = first_loads.environment_key
-    inner join calendar_months
-        on first_loads.first_day < calendar_months.next_month
-        and cast(current_timestamp at time zone 'UTC' as date) >= calendar_months.month
+    inner join calendar_months on first_loads.month <= calendar_months.month
+    where cast(current_timestamp at time zone 'UTC' as date) >= calendar_months.month
 ),
 
 bridges as (
@@ -59,11 +47,11 @@ bridges as (
         coalesce(flows.removed_numbers, 0) as removed_numbers,
         coalesce(flows.removed_cost, 0) as removed_cost,
         coalesce(flows.repriced_cost, 0) as repriced_cost,
-        sum(coalesce(flows.added_numbers - flows.removed_numbers, 0))
+        sum(coalesce(flows.found_numbers + flows.added_numbers - flows.removed_numbers, 0))
             over (
                 partition by months.environment_key, months.currency order by months.month asc nulls first
             ) as closing_numbers,
-        sum(coalesce(flows.added_cost - flows.removed_cost + flows.repriced_cost, 0))
+        sum(coalesce(flows.found_cost + flows.added_cost - flows.removed_cost + flows.repriced_cost, 0))
             over (
                 partition by months.environment_key, months.currency order by months.month asc nulls first
             ) as closing_cost

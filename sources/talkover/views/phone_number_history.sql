@@ -26,7 +26,7 @@ changes as (
         changed_at,
         lead(changed_at) over (partition by id order by changed_at asc) as next_changed_at,
         case
-            when coalesce(has_fax, has_mms, has_sms, has_voice, has_whatsapp) is null then 'not told'
+            when coalesce(has_fax, has_mms, has_sms, has_voice, has_whatsapp) is null then 'unknown'
             else concat(
                 case when has_fax then '+fax' else '' end,
                 case when has_mms then '+mms' else '' end,
@@ -39,9 +39,9 @@ changes as (
 )
 
 select
-    id,
+    id as phone_number_id,
     environment_key,
-    number,
+    number as phone_number,
     country_code,
     type,
     current_status,
@@ -53,11 +53,11 @@ select
     has_whatsapp,
     case
         when capabilities = '' then 'none'
-        when capabilities = 'not told' then capabilities
+        when capabilities = 'unknown' then capabilities
         else substring(capabilities, 2)
     end as capability_set,
     currency,
-    monthly_renewal_cost,
+    monthly_renewal_cost as monthly_cost,
     current_price,
     renewal_date,
     auto_renewal,

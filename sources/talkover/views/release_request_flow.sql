@@ -65,7 +65,7 @@ ranked as (
 )
 
 select
-    id,
+    id as release_request_id,
     environment_key,
     phone_number_id,
     phone_number,

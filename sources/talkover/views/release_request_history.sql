@@ -18,7 +18,7 @@ changes as (
 )
 
 select
-    id,
+    id as release_request_id,
     environment_key,
     phone_number_id,
     phone_number,

@@ -1,5 +1,5 @@
 -- One row per number and renewal in the next twelve months. Further buckets: one row for a renewal that is overdue, one for
--- an end without renewal, one for a number without a renewal date. `cash` is what is to be paid. An end costs nothing.
+-- an end without renewal, one for an unknown renewal date. `cash` is what is to be paid. An end costs nothing.
 -- Month-end rule: a number renews on the day of its renewal_date, or on the last day of a month that is too short for it.
 with
 
@@ -38,17 +38,17 @@ renewals as (
 )
 
 select
-    numbers.id as phone_number_id,
+    numbers.phone_number_id,
     numbers.environment_key,
-    numbers.number,
+    numbers.phone_number,
     numbers.country_code,
     numbers.type,
     numbers.currency,
     case when renewals.renews = 0 then 'ends' when renewals.renews_on < today then 'overdue' else 'renews' end as bucket,
     renewals.month,
     renewals.renews_on,
-    case when renewals.renews = 1 then numbers.monthly_renewal_cost end as cash,
-    numbers.monthly_renewal_cost
+    case when renewals.renews = 1 then numbers.monthly_cost end as cash,
+    numbers.monthly_cost
 from renewals
 inner join numbers
     on renewals.renewal_date = numbers.renewal_date
@@ -58,16 +58,16 @@ where
     and (renews_on = renewals.renewal_date or (renewals.renews = 1 and renews_on >= today))
 union all
 select
-    id,
+    phone_number_id,
     environment_key,
-    number,
+    phone_number,
     country_code,
     type,
     currency,
-    'no date',
+    'unknown',
     null,
     null,
     null,
-    monthly_renewal_cost
+    monthly_cost
 from numbers
 where renewal_date is null

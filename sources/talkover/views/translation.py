@@ -12,7 +12,6 @@ from typing import cast
 import sqlglot
 from sqlglot import exp
 
-from ..api.money import MONEY_PLACES
 from ..errors import ConfigurationError
 from ..sync.tables import KEYS
 
@@ -33,7 +32,7 @@ def read_by(name: str) -> set[str]:
 def view_sql(
     name: str, dialect: str, qualify: Callable[[str], exp.Table] = exp.to_table, now: datetime | None = None
 ) -> str:
-    """The statement that creates view `name`, in a dialect of sqlglot. `qualify` tells where tables and views are.
+    """The statement that creates view `name`, in a dialect of sqlglot. `qualify` names where tables and views are.
 
     The view goes by its database's clock, or takes `now` (in UTC) for the time. Raises ConfigurationError for a dialect
     that sqlglot does not know.
@@ -80,9 +79,7 @@ def _for_mysql(query: exp.Expression) -> exp.Expression:
 
 
 def _for_clickhouse(query: exp.Expression) -> exp.Expression:
-    """Standard names, nulls and money: ClickHouse calls a joined column `table.column`, fills gaps with 0, '' and 1970,
-    and writes 1.4400 as 1.44.
-    """
+    """Standard names and nulls: ClickHouse calls a joined column `table.column`, and fills gaps with 0, '' and 1970."""
     for select in query.find_all(exp.Select):
         columns = [
             exp.alias_(column, column.name) if isinstance(column, exp.Column) and not column.is_star else column
@@ -91,17 +88,10 @@ def _for_clickhouse(query: exp.Expression) -> exp.Expression:
         select.set("expressions", columns)
     for function in query.find_all(exp.Lag, exp.Lead):
         function.set("this", exp.func("toNullable", function.this))
-    for money in [node for node in query.find_all(exp.Cast) if _is_money_as_text(node)]:
-        money.replace(exp.func("toDecimalString", money.this, exp.Literal.number(MONEY_PLACES)))
     last = query.expression if isinstance(query, exp.Union) else query
     settings = ("join_use_nulls", "prefer_column_name_to_alias")
     last.set("settings", [exp.EQ(this=exp.to_identifier(name), expression=exp.Literal.number(1)) for name in settings])
     return query
-
-
-def _is_money_as_text(node: exp.Cast) -> bool:
-    column = node.find(exp.Column)
-    return node.is_type(*exp.DataType.TEXT_TYPES) and column is not None and column.name.endswith("_cost")
 
 
 DIFFERENCES: dict[str, Callable[[exp.Expression], exp.Expression]] = {
