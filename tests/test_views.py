@@ -745,7 +745,7 @@ def test_each_kind_of_finding(connect: Connect) -> None:
     connector = load_numbers(
         connect,
         *usual,
-        number("approved", **like),
+        number("approved", **like | {"agents": [{"id": "ana"}]}),  # BigQuery's emulator has no table without a row
         number("just approved", **like),
         number("pending, renews", **like | {"renewal_date": "2026-03-20"}),
         number("pending, renews later", **like),
@@ -800,13 +800,13 @@ def test_a_price_among_free_numbers_is_compared_without_dividing_by_zero(connect
     connector = load_numbers(connect, *free, number("dear", monthly_renewal_cost="90000000000000"))
     found = findings(connector)["price_outlier", "dear"]
     assert found["monthly_cost"] == Decimal("90000000000000")
-    assert found["evidence"] == "not free, as is the median of 6 similar numbers"
+    assert found["evidence"] == "far above the median of 6 similar numbers"
 
 
 def test_a_price_far_above_the_median_is_compared_too(connect: Connect) -> None:
     cheap = [number(f"cheap {n}", monthly_renewal_cost="0.0001") for n in range(5)]
     connector = load_numbers(connect, *cheap, number("dear", monthly_renewal_cost="90000000000000"))
-    assert findings(connector)["price_outlier", "dear"]["evidence"].endswith("00% of the median of 6 similar numbers")
+    assert findings(connector)["price_outlier", "dear"]["evidence"] == "far above the median of 6 similar numbers"
 
 
 def test_the_saving_of_a_number_counts_once(connect: Connect) -> None:

@@ -94,7 +94,10 @@ medians as (
 compared as (
     select
         *,
-        cast(round(monthly_cost * 1e2 / nullif(median_cost, 0)) as decimal(38, 0)) as percentage
+        case
+            when monthly_cost < median_cost * 1000000
+                then cast(round(monthly_cost * 1e2 / nullif(median_cost, 0)) as bigint)
+        end as percentage
     from medians
 ),
 
@@ -173,7 +176,7 @@ found as (
             else 'Check whether this price will last.'
         end,
         concat(
-            case when median_cost = 0 then 'not free, as is' else concat(cast(percentage as varchar), '% of') end,
+            case when percentage is null then 'far above' else concat(cast(percentage as varchar), '% of') end,
             ' the median of ', cast(places as varchar), ' similar numbers'
         )
     from compared
