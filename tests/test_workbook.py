@@ -12,7 +12,7 @@ from typing import Any
 import openpyxl
 import pytest
 
-from talkover import ReportError, read_view
+from talkover import NothingLoaded, ReportError, read_view
 from talkover.report.account import Account as Analysed
 from talkover.report.workbook import write_workbook
 from talkover.sandbox import Account, Sandbox
@@ -119,6 +119,15 @@ def test_an_empty_account_has_a_workbook_too(workspace: Path) -> None:
 def test_a_workbook_that_cannot_be_written_leaves_nothing(loaded: Connector, workspace: Path) -> None:
     with pytest.raises(ReportError, match="^cannot write nowhere/out.xlsx: "):
         write_workbook(Analysed(), Path("nowhere/out.xlsx"))
+
+
+def test_a_workbook_of_what_is_not_there_leaves_nothing(loaded: Connector, workspace: Path) -> None:
+    account = Analysed()
+    loaded.execute("drop view {release_request_flow}")  # that of the last sheet
+    before = sorted(workspace.iterdir())
+    with pytest.raises(NothingLoaded):
+        write_workbook(account, workspace / "out.xlsx")
+    assert sorted(workspace.iterdir()) == before
 
 
 @pytest.mark.browser

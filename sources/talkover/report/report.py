@@ -8,8 +8,8 @@ Running it again replaces the file as a whole, or leaves it as it was.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -62,14 +62,25 @@ def write_report(account: Account, out: Path, say: Say = lambda _: None, *, rate
     say("writing")
     pages = Environment(loader=PackageLoader("talkover.report", "."), autoescape=True, undefined=StrictUndefined)
     html = pages.get_template("report.html").render(sections=sections, **front)
-    part = out.parent / f".talkover-{os.getpid()}"
-    try:
+    with replacing(out) as part:
         part.write_text(html, encoding="utf-8")
+
+
+@contextmanager
+def replacing(out: Path) -> Iterator[Path]:
+    """A file to write, beside `out`, which takes its place once it is whole; else nothing is left of it.
+
+    Raises ReportError.
+    """
+    part = out.parent / f".talkover-{os.getpid()}{out.suffix}"
+    try:
+        yield part
         part.replace(out)
     except OSError as error:
+        raise ReportError(f"cannot write {out}: {error.strerror}") from None
+    finally:
         with suppress(OSError):
             part.unlink()
-        raise ReportError(f"cannot write {out}: {error.strerror}") from None
 
 
 def refuse_unwritable(out: Path) -> None:
@@ -126,7 +137,7 @@ def _front(account: Account, rates: Rates | None) -> dict[str, Any]:
     oldest = health["last_complete_listing_at"].min()
     ages = health["age_days"].dropna()
     findings = account.view("findings")
-    of_currencies = lines(account)
+    of_currencies, saved = lines(account), savings(findings)
     return {
         "names": listed(account.names.values()),
         "month": f"{account.months[-1]:%B %Y}",
@@ -139,7 +150,7 @@ def _front(account: Account, rates: Rates | None) -> dict[str, Any]:
         "lines": of_currencies,
         "changes": changes(of_currencies),
         "converted": converted(account, rates),
-        "savings": listed(savings(findings)) if savings(findings) else "",
+        "savings": listed(saved) if saved else "",
         "actions": actions(findings, bill(account)),
         "kinds": kinds_of_findings(findings),
     }

@@ -8,9 +8,7 @@ where it begins with the `+` of a phone number or an `=`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +25,7 @@ from .account import Account
 from .costs import total
 from .first_screen import lines
 from .kernel import bounded
+from .report import replacing
 
 MOST_ROWS = 1_000_000
 """A sheet holds 1,048,576."""
@@ -80,16 +79,12 @@ def summary(account: Account) -> pd.DataFrame:
 
 def write_workbook(account: Account, out: Path) -> None:
     """Writes `out`, whole or not at all. Raises ReportError."""
-    part = out.parent / f".talkover-{os.getpid()}.xlsx"
     try:
-        with bounded(), xlsxwriter.Workbook(part, OPTIONS) as book:
+        with replacing(out) as part, bounded(), xlsxwriter.Workbook(part, OPTIONS) as book:
             formats = Formats(book)
             for sheet in sheets(account):
                 _write(book.add_worksheet(sheet.name), sheet, formats)
-        part.replace(out)
-    except (OSError, xlsxwriter.exceptions.XlsxWriterException) as error:
-        with suppress(OSError):
-            part.unlink()
+    except xlsxwriter.exceptions.XlsxWriterException as error:
         raise ReportError(f"cannot write {out}: {error}") from None
 
 
