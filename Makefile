@@ -41,7 +41,7 @@ products: .venv/installed  ## more of what `make test` plays a sample of: kills,
 	$(BIN)/pytest -n 2 -q --destinations $(DESTINATIONS) -m "product or large" --kills 7 --lives 6 --histories 25 --fault-cells 45 \
 		--fuzz-inputs 1500
 
-environments: .venv/installed  ## the schedulers and the wheel, each in an environment of its own
+environments: .venv/installed  ## the schedulers and the wheel, each in an environment of its own, a clone and a mail: needs git and curl
 	$(BIN)/pytest -n 2 -q -m environment
 
 browser: .venv/installed  ## the report in a browser and a spreadsheet: needs chromium and LibreOffice
@@ -61,10 +61,11 @@ newest: .venv-newest/installed  ## every quick test with the newest of everythin
 	.venv-newest/bin/ruff check .
 	.venv-newest/bin/pytest -n $(WORKERS) $(QUICK)
 
-bench: .venv/installed  ## measure against what else one would run, and how cost grows (an hour and a half; docs/performance.md)
+bench: .venv/installed  ## measure against what else one would run, and how cost grows (two hours; docs/performance.md)
 	$(BIN)/python benchmarks/compare.py --markdown docs/performance.md
 	$(BIN)/python benchmarks/growth.py --markdown docs/performance.md --plot docs/growth.svg
 	$(BIN)/python benchmarks/reading.py --markdown docs/performance.md
+	$(BIN)/python benchmarks/calls.py --markdown docs/performance.md
 
 audit: .venv/installed  ## known vulnerabilities of what is installed; asks osv.dev, so no part of the tests
 	$(BIN)/uv pip freeze --exclude-editable --python .venv > .venv/frozen.txt

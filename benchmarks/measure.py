@@ -69,9 +69,10 @@ class Api:
 
 
 @contextmanager
-def api(numbers: int, per_page: int, latency_ms: float) -> Iterator[Api]:
-    """A server with so many numbers."""
+def api(numbers: int, per_page: int, latency_ms: float, calls: int = 0) -> Iterator[Api]:
+    """A server with so many numbers, and calls of a year."""
     settings = ["--numbers", str(numbers), "--per-page", str(per_page), "--latency", str(latency_ms)]
+    settings += ["--calls", str(calls)]
     command = [sys.executable, str(ROOT / "benchmarks/server.py"), *settings]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout

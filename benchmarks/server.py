@@ -3,7 +3,8 @@
     python benchmarks/server.py --numbers 10000 --per-page 100 --latency 50
 
 GET /api/v1/phone-numbers and /api/v1/phone-numbers/release-requests (page, per_page; any token) as the API's OpenAPI
-file has them. POST /change changes ten numbers and a request, POST /next-day also the countdown of every number; GET
+file has them, and GET /api/v1/calls (date_from and date_to, days in UTC, both included). POST /change changes ten
+numbers, a request and ten calls, POST /next-day also the countdown of every number, and adds a day of calls; GET
 /requests returns what was requested since the last call. Rows are a thousand of the sandbox's, repeated under ids and
 numbers of their own.
 """
@@ -14,8 +15,9 @@ import argparse
 import asyncio
 import json
 import time
-from collections.abc import Iterator
-from datetime import date
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime, timedelta, timezone
+from random import Random
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,7 +26,7 @@ import orjson
 from talkover.sandbox import Account
 
 PREFIX = "/api/v1/"
-NUMBERS, REQUESTS = "phone-numbers", "phone-numbers/release-requests"
+NUMBERS, REQUESTS, CALLS = "phone-numbers", "phone-numbers/release-requests", "calls"
 LARGEST_PAGE = 5_000
 KEPT_BYTES = 1_000_000_000
 """Pages are kept in memory up to this much, some 1,300,000 numbers; above it they are made for each request."""
@@ -35,6 +37,15 @@ STATES = ("pending", "approved", "rejected", "cancelled")
 FOUNDED = date(2026, 3, 1)
 NEW_AGENT = "a0000000-0000-4000-8000-{:012}"
 """The id of who is on the first of the changed numbers after that many changes."""
+DAY = timedelta(days=1)
+YEAR_DAYS = 365
+FIRST_CALLS = date(2025, 7, 1)
+LAST_CALLS = FIRST_CALLS + (YEAR_DAYS - 1) * DAY
+"""The last day that has calls, until `next_day` adds one."""
+CALLS_A_CALLER = 5
+FIRST_CALLER = 2_000_000
+"""In North America the seven digits of a number begin with 2 or more: else it is of no country."""
+OUTCOMES = ("completed",) * 7 + ("no-answer", "busy", "failed")
 
 Json = dict[str, Any]
 
@@ -45,13 +56,14 @@ class Listings:
     Those who check what was loaded make one of their own: the same size and changes give the same rows.
     """
 
-    def __init__(self, numbers: int) -> None:
+    def __init__(self, numbers: int, calls: int = 0) -> None:
         account = Account(size=TEMPLATES, founded=FOUNDED)
         self._numbers = list(account.numbers.values())
         self._requests = list(account.requests.values())
         self.sizes = {NUMBERS: numbers, REQUESTS: numbers // NUMBERS_A_REQUEST}
         self.changes = 0
         self.days = 0
+        self.calls = Calls(calls, [row["number"] for row in self.rows(NUMBERS)] if calls else [])
 
     def row(self, endpoint: str, position: int) -> Json:
         return self._number(position) if endpoint == NUMBERS else self._request(position)
@@ -62,11 +74,13 @@ class Listings:
     def change(self) -> list[tuple[str, int]]:
         """Another price for ten numbers, another agent for the first of them, another status for a request."""
         self.changes += 1
+        self.calls.changes += 1
         return [*((NUMBERS, position) for position in self.changed_numbers()), (REQUESTS, 0)]
 
     def next_day(self) -> None:
-        """A day less until every renewal, and a `change`."""
+        """A day less until every renewal, a day of calls more, and a `change`."""
         self.days += 1
+        self.calls.days += 1
         self.change()
 
     def changed_numbers(self) -> range:
@@ -96,10 +110,79 @@ class Listings:
         return request
 
 
+class Calls:
+    """A year of `calls` on `numbers`, by position: evenly over its days, the oldest first.
+
+    What differs from call to call is made of the position, the rest is one of a thousand templates. There is a caller
+    for every CALLS_A_CALLER calls, so that in a week nearly each call has another.
+    """
+
+    def __init__(self, calls: int, numbers: Sequence[str]) -> None:
+        chance = Random(1)  # noqa: S311  it protects nothing
+        self._calls, self._numbers = calls, numbers
+        self._callers = max(calls // CALLS_A_CALLER, 1)
+        self._templates = [self._template(chance) for _ in range(TEMPLATES if calls else 0)]
+        self._began = datetime(FIRST_CALLS.year, FIRST_CALLS.month, FIRST_CALLS.day, tzinfo=timezone.utc)
+        self._changed = self._positions(LAST_CALLS, LAST_CALLS)
+        self._changed = self._changed[:: max(len(self._changed) // CHANGED_NUMBERS, 1)][:CHANGED_NUMBERS]
+        self.days = YEAR_DAYS
+        self.changes = 0
+
+    def between(self, first: date, last: date) -> Sequence[int]:
+        """The positions of the calls of these days, both included."""
+        return self._positions(max(first, FIRST_CALLS), min(last, FIRST_CALLS + (self.days - 1) * DAY))
+
+    def row(self, position: int) -> Json:
+        """Ten calls of the year's last day grow longer with each change."""
+        ours = self._numbers[position * 7919 % len(self._numbers)]
+        call, began = dict(self._templates[position % TEMPLATES]), self._began_at(position)
+        caller = spread(position) % self._callers
+        theirs = f"{self._numbers[caller % len(self._numbers)][:-7]}{FIRST_CALLER + caller:07}"
+        call["id"] = scattered_id(position)
+        call["sid"] = f"CA{spread(-1 - position):032x}"
+        call["from"], call["to"] = (theirs, ours) if call["direction"] == "inbound" else (ours, theirs)
+        if position in self._changed:
+            call["duration"] += self.changes
+        call["created_at"] = began
+        call["ended_at"] = call["updated_at"] = began + timedelta(seconds=20 + call["duration"])
+        return call
+
+    def _positions(self, first: date, last: date) -> range:
+        return range(self._first_of(first), self._first_of(last + DAY))
+
+    def _first_of(self, day: date) -> int:
+        return -(-(day - FIRST_CALLS).days * self._calls // YEAR_DAYS)
+
+    def _began_at(self, position: int) -> datetime:
+        return self._began + timedelta(seconds=position * YEAR_DAYS * 86_400 // self._calls)
+
+    def _template(self, chance: Random) -> Json:
+        """A call, its fields in the API's order."""
+        status, agent = chance.choice(OUTCOMES), chance.randrange(20)
+        return {
+            "id": None,
+            "sid": None,
+            "from": None,
+            "to": None,
+            "direction": chance.choice(("inbound", "inbound", "outbound")),
+            "status": status,
+            "duration": chance.randrange(5, 900) if status == "completed" else 0,
+            "is_testing": chance.random() < 0.01,
+            "created_at": None,
+            "updated_at": None,
+            "ended_at": None,
+            "agent": {"id": scattered_id(agent), "name": f"Agent {agent}", "label": f"Support {agent % 4}"},
+        }
+
+
+def spread(position: int) -> int:
+    """128 bits without any order; no two positions share them."""
+    return position * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128
+
+
 def scattered_id(position: int) -> str:
     """A UUID without any order, as the API's are; no two positions share one."""
-    spread = position * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128
-    text = f"{spread:032x}"
+    text = f"{spread(position):032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
@@ -144,11 +227,13 @@ class Pages:
             self.get(*key)
 
     def _make(self, endpoint: str, page: int, per_page: int) -> bytes:
-        size = self.listings.sizes[endpoint]
-        positions = range((page - 1) * per_page, min(page * per_page, size))
-        rows = [self.listings.row(endpoint, position) for position in positions]
-        meta = {"current_page": page, "per_page": per_page, "total": size, "last_page": max(-(-size // per_page), 1)}
-        return answer_of({"success": True, "data": rows, "meta": meta})
+        positions = range(self.listings.sizes[endpoint])
+        return page_of(positions, page, per_page, lambda position: self.listings.row(endpoint, position))
+
+    def get_calls(self, first: date, last: date, page: int, per_page: int) -> bytes:
+        """Made for each request: to keep them all would take more memory than the client does."""
+        calls = self.listings.calls
+        return page_of(calls.between(first, last), page, per_page, calls.row)
 
 
 class Counter:
@@ -200,7 +285,7 @@ class Connection(asyncio.Protocol):
             self._send(answer_of({"changes": self._pages.listings.changes}), is_last)
         elif (method, url.path) == ("GET", "/requests"):
             self._send(answer_of(self._counter.take()), is_last)
-        elif method == "GET" and endpoint in self._pages.listings.sizes:
+        elif method == "GET" and endpoint in (*self._pages.listings.sizes, CALLS):
             came = time.monotonic()
             call_later = asyncio.get_running_loop().call_later
             call_later(self._latency, self._send_page, endpoint, url.query, came, is_last)
@@ -208,11 +293,15 @@ class Connection(asyncio.Protocol):
             self._send(answer_of({"success": False, "message": "Not found."}, "404 Not Found"), is_last)
 
     def _send_page(self, endpoint: str, query: str, came: float, is_last: bool) -> None:
-        asked = {name: int(value) for name, (value, *_) in parse_qs(query).items() if value.isdecimal()}
+        given = {name: value for name, (value, *_) in parse_qs(query).items()}
+        asked = {name: int(value) for name, value in given.items() if value.isdecimal()}
         page, per_page = asked.get("page", 1), asked.get("per_page", 20)
         if page < 1 or not 1 <= per_page <= LARGEST_PAGE:
             refusal = {"success": False, "message": "The given data was invalid.", "errors": {"per_page": ["no"]}}
             self._send(answer_of(refusal, "422 Unprocessable Content"), is_last)
+        elif endpoint == CALLS:
+            first, last = (date.fromisoformat(given[name]) for name in ("date_from", "date_to"))
+            self._send(self._pages.get_calls(first, last, page, per_page), is_last)
         else:
             self._send(self._pages.get(endpoint, page, per_page), is_last)
         self._counter.count(endpoint, came)
@@ -223,14 +312,22 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
 
+def page_of(positions: Sequence[int], page: int, per_page: int, row: Callable[[int], Json]) -> bytes:
+    """The whole answer with one page of `positions`."""
+    size = len(positions)
+    rows = [row(position) for position in positions[(page - 1) * per_page : page * per_page]]
+    meta = {"current_page": page, "per_page": per_page, "total": size, "last_page": max(-(-size // per_page), 1)}
+    return answer_of({"success": True, "data": rows, "meta": meta})
+
+
 def answer_of(body: Json, status: str = "200 OK") -> bytes:
-    text = orjson.dumps(body)
+    text = orjson.dumps(body, option=orjson.OPT_UTC_Z)
     head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
     return head.encode() + text
 
 
 async def serve(options: argparse.Namespace) -> None:
-    pages, counter = Pages(Listings(options.numbers)), Counter()
+    pages, counter = Pages(Listings(options.numbers, options.calls)), Counter()
     pages.make_all(options.per_page)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
@@ -243,6 +340,7 @@ async def serve(options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--numbers", type=int, default=200)
+    parser.add_argument("--calls", type=int, default=0, help="in the year that ends with 2026-06-30")
     parser.add_argument("--per-page", type=int, default=100, help="the size of pages that are made before the start")
     parser.add_argument("--latency", type=float, default=0, help="milliseconds a request waits for its answer")
     parser.add_argument("--port", type=int, default=0)

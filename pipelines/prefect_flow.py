@@ -1,6 +1,8 @@
-"""A Prefect flow that loads Talkover each morning. Running it again is always safe.
+"""A Prefect flow that loads Talkover each morning, and one that fails where something is to be done.
 
-    python pipelines/prefect_flow.py        # serves the flow, and runs it at five
+Running either again is always safe.
+
+    python pipelines/prefect_flow.py        # serves both, and runs them at five and at eight
 
 The token is the secret block `talkover-token`. Without that block, and for everything else, settings are dlt's, as in
 the README. They are read when the task runs.
@@ -11,10 +13,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from prefect import flow, task
+from prefect import flow, serve, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.blocks.system import Secret
 from prefect.cache_policies import NO_CACHE
+from prefect.states import Failed
 
 import talkover
 
@@ -48,6 +51,23 @@ def talkover_load() -> dict[str, Any]:
     return summary
 
 
+@task(retries=2, retry_delay_seconds=300, cache_policy=NO_CACHE)
+def look() -> list[dict[str, Any]]:
+    """What is open in what was loaded."""
+    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+    return [finding.as_dict() | {"text": str(finding)} for finding in talkover.open_findings()]
+
+
+@flow(name="talkover-alerts")
+def talkover_alerts() -> Any:
+    """Fails where a number is paid for in vain, a price changed, or the data is stale.
+
+    A flow of its own: where the load fails, the data grows old.
+    """
+    found = look()
+    return Failed(message="\n".join(finding["text"] for finding in found)) if found else found
+
+
 def secret_block() -> dict[str, Any]:
     """The token as an argument; none where there is no such block, so that dlt looks it up."""
     try:
@@ -72,4 +92,9 @@ def as_markdown(summary: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    talkover_load.serve(name="daily", cron="0 5 * * *", limit=1, pause_on_shutdown=False)
+    serve(
+        talkover_load.to_deployment(name="daily", cron="0 5 * * *"),
+        talkover_alerts.to_deployment(name="daily", cron="0 8 * * *"),
+        limit=1,
+        pause_on_shutdown=False,
+    )

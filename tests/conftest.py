@@ -163,6 +163,13 @@ class Connector:
         with self.pipeline().sql_client() as client:
             client.execute_sql(re.sub(r"{(\w+)}", lambda name: client.make_qualified_table_name(name[1]), statement))
 
+    def update(self, table: str, assignments: str) -> None:
+        """Changes every row of `table`."""
+        if self.destination == "clickhouse":
+            self.execute(f"alter table {{{table}}} update {assignments} where 1 = 1 settings mutations_sync = 1")
+        else:
+            self.execute(f"update {{{table}}} set {assignments} where 1 = 1")
+
     def rows(self, table: str) -> list[Row]:
         """Whole rows without dlt's own columns, in a fixed order; none where there is no table."""
         return self.tables(table)[table]

@@ -54,7 +54,7 @@ def test_a_new_field_of_one_row_gets_its_column(account: Account, connector: Con
     connector.load(create_views=False)
     assert len(connector.rows("phone_numbers")) == len(account.numbers)
     assert [row["carrier"] for row in connector.rows("phone_numbers") if row["carrier"]] == ["Vivo"]
-    assert [row["agent_tone"] for row in connector.rows("phone_number_agents") if row["agent_tone"]] == [1]
+    assert "agent_tone" not in connector.rows("phone_number_agents")[0], "a field of an agent may hold a secret"
 
 
 def test_a_new_field_of_several_types_keeps_every_value(account: Account, connector: Connector) -> None:
@@ -108,9 +108,9 @@ def test_arrow_tables_of_other_pipelines_in_the_process_stay_as_they_are(connect
 
 @pytest.mark.slow
 @pytest.mark.duckdb
-def test_dlt_is_quiet_with_the_settings_of_this_repository(connector: Connector) -> None:
+def test_dlt_is_quiet_with_the_settings_of_the_example(connector: Connector) -> None:
     Path(".dlt").mkdir()
-    shutil.copy(ROOT / ".dlt/config.toml", ".dlt")
+    shutil.copy(ROOT / ".dlt/example.config.toml", ".dlt/config.toml")
     account = {"TALKOVER_TOKEN": connector.sandbox.token, "SOURCES__TALKOVER__BASE_URL": connector.sandbox.base_url}
     command = [sys.executable, "-m", "talkover", "load"]
     done = subprocess.run(command, env=os.environ | account, capture_output=True, text=True, timeout=120, check=False)

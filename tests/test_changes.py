@@ -12,7 +12,7 @@ import pytest
 from talkover import SuspiciousRemoval
 from talkover.api.columns import read_table
 from talkover.api.fields import PHONE_NUMBER, RELEASE_REQUEST, Resource
-from talkover.sync.changes import Filled, compare, guard_account, guard_fields, guard_removal
+from talkover.sync.changes import Filled, compare, guard_account, guard_environment, guard_fields, guard_removal
 from talkover.sync.database import Database
 from talkover.sync.fingerprints import with_fingerprints
 
@@ -30,7 +30,7 @@ NUMBER: dict[str, Any] = {
     "updated_at": "2024-01-15T10:30:00.123456Z",
     "days_until_monthly_renewal": 15,
     "environment": {"id": "e-1", "name": "Live"},
-    "agents": [{"id": "a-2", "name": "Bruno"}, {"id": "a-1", "name": "Ana", "extra": {"b": 1, "a": [1.5, None]}}],
+    "agents": [{"id": "a-2", "name": "Bruno"}, {"id": "a-1", "name": "Ana"}],
 }
 REQUEST: dict[str, Any] = {
     "id": "request-uuid-1",
@@ -44,7 +44,8 @@ REQUEST: dict[str, Any] = {
 def marked(resource: Resource, *rows: dict[str, Any], environment: str = "live") -> pa.Table:
     """`rows` of the API with their fingerprints."""
     read = read_table(resource, rows, "test")
-    return with_fingerprints(read.append_column("environment_key", pa.array([environment] * len(rows))), Database())
+    rows_of = read.append_column("environment_key", pa.array([environment] * len(rows)))
+    return with_fingerprints(rows_of, Database(), next(iter(resource.lists), None))
 
 
 def mark(resource: Resource, row: dict[str, Any], name: str = "fingerprint") -> Any:
@@ -52,7 +53,7 @@ def mark(resource: Resource, row: dict[str, Any], name: str = "fingerprint") -> 
 
 
 def marks(resource: Resource, row: dict[str, Any]) -> list[Any]:
-    return [mark(resource, row, name) for name in ("fingerprint", "change_fingerprint", "agents_fingerprint")]
+    return [mark(resource, row, name) for name in ("fingerprint", "change_fingerprint", "links_fingerprint")]
 
 
 GOLDEN = NUMBER | {
@@ -72,7 +73,7 @@ GOLDEN = NUMBER | {
 @pytest.mark.essential
 def test_golden_fingerprints_never_change() -> None:
     """If this fails, every number of every user is about to be logged as changed."""
-    assert marks(PHONE_NUMBER, GOLDEN) == ["5e2a7304f9db0d25", "cc8e072cb107280d", "28b4807697f8fa98"]
+    assert marks(PHONE_NUMBER, GOLDEN) == ["ba7205d484a59d86", "a55250e639124011", "e4041e920b2848c4"]
     assert marks(RELEASE_REQUEST, REQUEST) == ["2eb203b5d43384c0", "b859bd26b3e90332", None]
     assert marks(PHONE_NUMBER, {"id": "x"}) == ["7a86b2bd9a0673e7", "156eedaad7c09d0d", None]
 
@@ -89,6 +90,7 @@ def test_golden_fingerprints_never_change() -> None:
         pytest.param({"days_until_monthly_renewal": Decimal("15.9")}, id="fractional days"),
         pytest.param({"formatted_number": None}, id="null for absent"),
         pytest.param({"agents": list(reversed(NUMBER["agents"]))}, id="another order of agents"),
+        pytest.param({"agents": [agent | {"actions": ["x"]} for agent in NUMBER["agents"]]}, id="what may be secret"),
     ],
 )
 def test_two_spellings_of_a_row_have_one_fingerprint(spelling: dict[str, Any]) -> None:
@@ -140,13 +142,13 @@ def test_a_text_cannot_look_like_two_fields() -> None:
 
 def test_an_environment_counts_also_for_agents() -> None:
     live, test = (marked(PHONE_NUMBER, NUMBER, environment=name) for name in ("live", "test"))
-    for name in ("fingerprint", "change_fingerprint", "agents_fingerprint"):
+    for name in ("fingerprint", "change_fingerprint", "links_fingerprint"):
         assert live[name] != test[name], name
 
 
 @pytest.mark.parametrize("agents", [None, []])
 def test_a_number_without_agents_has_no_fingerprint_of_them(agents: Any) -> None:
-    assert mark(PHONE_NUMBER, NUMBER | {"agents": agents}, "agents_fingerprint") is None
+    assert mark(PHONE_NUMBER, NUMBER | {"agents": agents}, "links_fingerprint") is None
 
 
 @pytest.mark.parametrize(
@@ -163,11 +165,22 @@ def test_of_an_id_that_comes_twice_the_row_stands_that_was_updated_last(updated:
 
 def test_compare_tells_added_changed_and_removed() -> None:
     held = pa.table(
-        {"id": ["same", "different", "gone"], "fingerprint": ["1", "1", "1"], "environment_key": ["a", "b", "c"]}
+        {
+            "id": ["same", "different", "gone", "moved"],
+            "fingerprint": ["1", "1", "1", "1"],
+            "environment_key": ["a", "b", "c", "a"],
+        }
     )
-    listed = pa.table({"position": [0, 1, 2], "id": ["new", "different", "same"], "fingerprint": ["1", "2", "1"]})
+    listed = pa.table(
+        {
+            "position": [0, 1, 2, 3],
+            "id": ["new", "different", "same", "moved"],
+            "fingerprint": ["1", "2", "1", "1"],
+            "environment_key": ["a", "b", "a", "b"],
+        }
+    )
     changes = compare(Database(), held, listed)
-    assert (changes.added.to_pylist(), changes.changed.to_pylist()) == ([0], [1])
+    assert (changes.added.to_pylist(), changes.changed.to_pylist()) == ([0], [1, 3])
     assert changes.removed.to_pylist() == [{"id": "gone", "environment_key": "c"}]
 
 
@@ -197,6 +210,21 @@ def test_the_guard(listed: int, known: int, removed: int, refused: bool) -> None
 def test_the_guard_against_the_token_of_another_account(listed: int, known: int, removed: int, refused: bool) -> None:
     with pytest.raises(SuspiciousRemoval, match="another environment or account") if refused else nullcontext():
         guard_account("GET /phone-numbers", listed, known, removed)
+
+
+@pytest.mark.parametrize(
+    ("listed", "elsewhere", "refused"),
+    [(3, {"-o": 3}, True), (3, {"-o": 2}, True), (4, {"-o": 2}, False), (1, {"-o": 1}, False), (3, {}, False)],
+)
+def test_the_guard_against_another_name(listed: int, elsewhere: dict[str, int], refused: bool) -> None:
+    expected = pytest.raises(SuspiciousRemoval, match="`talkover environment rename -- -o 'new name'`")
+    with expected if refused else nullcontext():
+        guard_environment("GET /phone-numbers", "new name", listed, elsewhere, is_new=True)
+
+
+def test_what_has_a_history_is_no_new_name() -> None:
+    with pytest.raises(SuspiciousRemoval, match="the token may be that one's. Nothing was loaded. If the rows"):
+        guard_environment("GET /phone-numbers", "new", 3, {"old": 3}, is_new=False)
 
 
 @pytest.mark.parametrize(

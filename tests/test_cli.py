@@ -7,11 +7,13 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -293,7 +295,7 @@ def test_what_the_configuration_leaves_out_is_not_requested_by_load_nor_check(
         "ok    environment default: /phone-numbers/release-requests: not requested, as configured with `without`\n"
         in capsys.readouterr().out
     )
-    assert {request.endpoint for request in configured.seen} == {"phone-numbers"}
+    assert {request.endpoint for request in configured.seen} == {"phone-numbers", "agents", "calls"}
 
 
 def test_the_demo_leaves_out_what_its_flag_says_and_not_what_is_configured(
@@ -443,7 +445,7 @@ def test_accept_incomplete_reaches_the_run(configured: Sandbox, account: Account
 
 @pytest.mark.slow
 def test_an_empty_folder_is_enough_and_sends_no_telemetry(configured: Sandbox, workspace: Path) -> None:
-    """Nothing of the shipped .dlt/config.toml is here."""
+    """Nothing of .dlt/example.config.toml is here."""
     environment = {name: value for name, value in os.environ.items() if name != "RUNTIME__DLTHUB_TELEMETRY"}
     check = (
         "import sys; from talkover.cli import main; code = main(['load']); "
@@ -464,10 +466,13 @@ def test_check_says_what_each_token_reaches_and_loads_nothing(
         "ok    environment default: /phone-numbers: the token works; 57 numbers on 1 page",
         "ok    environment default: /phone-numbers/release-requests: "
         f"the token works; {len(account.requests)} requests on 1 page",
+        "ok    environment default: /agents: the token works; 3 agents on 1 page; `--with agents` loads them",
+        "ok    environment default: /calls: the token works; 0 calls since yesterday on 1 page; "
+        "`--with calls` loads them",
         f"ok    destination duckdb: {workspace}/talkover_pipeline.duckdb will be created by the first load",
     ]
     assert list(workspace.glob("*.duckdb")) == []
-    assert len(configured.seen) == 2
+    assert len(configured.seen) == 4
 
 
 def test_check_tells_of_the_last_load(configured: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
@@ -512,8 +517,8 @@ def test_check_goes_through_every_environment_and_fails_if_one_does(
         monkeypatch.setenv("SOURCES__TALKOVER__ENVIRONMENTS", '{"live": "talq_live", "test": "talq_gone"}')
         assert main(["check"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert [line[:4] for line in lines] == ["ok  ", "ok  ", "FAIL", "FAIL", "ok  "]
-    assert "answered 401: Unauthorized" in lines[2]
+    assert [line[:4] for line in lines] == ["ok  "] * 4 + ["FAIL"] * 2 + ["ok  "] * 3
+    assert "answered 401: Unauthorized" in lines[4]
     assert "talq_gone" not in "".join(lines)
 
 
@@ -534,16 +539,16 @@ def test_check_says_that_a_token_is_of_another_account(
 
 
 @pytest.mark.slow
-def test_check_asks_further_only_where_the_first_page_is_of_no_number_that_is_held(
+def test_check_reads_the_whole_list_where_there_is_anything_to_compare_it_with(
     configured: Sandbox, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCES__TALKOVER__PER_PAGE", "20")
+    assert main(["check"]) == 0
+    assert len(configured.seen) == 1 + 1 + 1 + 1
     assert main(["load"]) == 0
-    bought = [account.buy() for _ in range(20)]
-    account.numbers = {number["id"]: number for number in bought} | account.numbers
     configured.seen.clear()
     assert main(["check"]) == 0
-    assert len(configured.seen) == 1 + 4 + 1
+    assert len(configured.seen) == 1 + 3 + 1 + 1 + 1
 
 
 def test_check_says_that_the_clock_is_wrong(configured: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
@@ -557,7 +562,7 @@ def test_check_tells_of_an_endpoint_that_is_forbidden_and_how_to_load_the_rest(
 ) -> None:
     configured.faults = [Fault("403", "phone-numbers/release-requests")]
     assert main(["check"]) == 1
-    numbers, requests_, _ = capsys.readouterr().out.splitlines()
+    numbers, requests_, *_ = capsys.readouterr().out.splitlines()
     assert numbers.startswith("ok    environment default: /phone-numbers: the token works")
     assert requests_.startswith("FAIL  environment default: /phone-numbers/release-requests: GET /phone-numbers/")
     assert requests_.endswith("To load the rest meanwhile: `talkover load --without release_requests`")
@@ -574,20 +579,94 @@ def test_check_says_when_the_destination_does_not_answer(
 # sandbox
 
 
+@contextlib.contextmanager
+def served(*arguments: str, lines: int = 4) -> Iterator[tuple[list[str], dict[str, str]]]:
+    """A sandbox as a user starts it: the lines that it prints, and the environment that its `export` makes."""
+    command = [sys.executable, "-m", "talkover", "sandbox", "--port", "0", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sandbox:
+        try:
+            assert sandbox.stdout is not None
+            printed = [sandbox.stdout.readline().rstrip("\n") for _ in range(lines)]
+            settings = (setting.split("=", 1) for setting in shlex.split(printed[1])[1:])
+            yield printed, os.environ | dict(settings)
+        finally:
+            sandbox.terminate()
+
+
+def as_printed(line: str, environment: dict[str, str]) -> dict[str, Any]:
+    """The summary that a printed command loads."""
+    command, *arguments = shlex.split(line)
+    assert command == "talkover"
+    done = run(*arguments, "--json", env=environment)
+    assert done.returncode == 0, done.stderr
+    summary: dict[str, Any] = json.loads(done.stdout)
+    return summary
+
+
 @pytest.mark.slow
-def test_the_sandbox_is_served_and_lives() -> None:
-    command = [sys.executable, "-m", "talkover", "sandbox", "--port", "0", "--numbers", "30", "--fault", "500,times=1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
-        assert served.stdout is not None
-        lines = [served.stdout.readline() for _ in range(4)]
-        settings = dict(setting.split("=", 1) for setting in lines[1].split()[1:])
-        environment = os.environ | settings
-        assert json.loads(run("load", "--json", env=environment).stdout)["resources"]["phone_numbers"]["listed"] == 30
-        sandbox = settings["SOURCES__TALKOVER__BASE_URL"].removesuffix("/api/v1")
-        day = requests.post(f"{sandbox}/sandbox/advance?days=40", timeout=5).json()["today"]
-        changed = json.loads(run("load", "--json", env=environment).stdout)["resources"]["phone_numbers"]["changed"]
-        assert changed > 20, day
-        served.terminate()
+def test_the_sandbox_lives_and_says_how_to_date_each_load() -> None:
+    today = datetime.now(timezone.utc).date()
+    with served("--numbers", "30", "--since", str(today - timedelta(days=90)), "--fault", "500,times=1") as (
+        lines,
+        environment,
+    ):
+        first = as_printed(lines[2], environment)
+        assert first["resources"]["phone_numbers"]["listed"] == 30
+        assert first["observed_at"][:10] == str(today - timedelta(days=90))
+        (advance,) = re.findall(r"curl -X POST '(.*days=30)'", lines[3])
+        answers = [requests.post(advance, timeout=5).json() for _ in range(3)]
+        second, third = (as_printed(answer["load"], environment) for answer in (answers[0], answers[2]))
+        over = requests.post(advance, timeout=5)
+    days = [today - timedelta(days=60), today - timedelta(days=30), today]
+    assert [answer["today"] for answer in answers] == list(map(str, days))
+    assert [answer["load"] for answer in answers][1:] == [f"talkover load --observed-at {days[1]}", "talkover load"]
+    assert second["observed_at"][:10] == str(days[0])
+    assert second["resources"]["phone_numbers"]["changed"] > 10
+    assert third["observed_at"][:10] >= str(today)
+    assert over.status_code == 422
+    assert "0 days are left until today, and no load can be dated later" in over.json()["message"]
+
+
+@pytest.mark.slow
+def test_the_sandbox_has_the_environments_and_tokens_that_it_is_given() -> None:
+    given = ("production=talq_old", "staging=talq_b", "production=talq_new")
+    arguments = [part for text in given for part in ("--environment", text)]
+    with served("--numbers", "9", *arguments, lines=5) as (lines, environment):
+        assert lines[0].startswith("serving 9 numbers and their calls in each of production, staging as of ")
+        assert lines[4] == "  production takes talq_new, too"
+        loaded = as_printed(lines[2], environment)
+        new = {"SOURCES__TALKOVER__ENVIRONMENTS": '{"production": "talq_new", "staging": "talq_b"}'}
+        check = run("check", env=environment | new)
+    assert loaded["resources"]["phone_numbers"]["added"] == 18
+    assert check.returncode == 0, check.stdout
+    assert check.stdout.count("9 numbers on 1 page; among them 9 of the 9 that are loaded") == 2
+    with duckdb.connect("talkover_pipeline.duckdb") as file:
+        environments = file.execute(
+            "select distinct environment_key, environment__name, environment__id from talkover.phone_numbers order by 1"
+        ).fetchall()
+    assert environments == [("production", "production", "env-1"), ("staging", "staging", "env-2")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--environment", "talq_a"], "--environment must be NAME=TOKEN, such as production=talq_a"),
+        (["--environment", "=talq_b"], "--environment must be NAME=TOKEN, such as production=talq_a"),
+        (["--environment", "production="], "--environment must be NAME=TOKEN, such as production=talq_a"),
+        (["--environment", "production=Bearer talq_b"], "the API token of environment 'production' holds spaces"),
+        (["--environment", "a=talq_b", "--environment", "b=talq_b"], "gives one token to 'a' and to 'b'"),
+        (["--environment", "a=talq_b", "--environment", "a=talq_b"], "gives 'a' the same token twice"),
+        (["--since", "2999-01-01"], "--since 2999-01-01 must be a day from 2000-01-01 to today"),
+        (["--since", "0001-01-01"], "--since 0001-01-01 must be a day from 2000-01-01 to today"),
+    ],
+)
+def test_a_sandbox_that_cannot_be_is_refused_in_a_sentence(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sandbox", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+    assert "talq_b" not in line
 
 
 def test_an_unknown_fault_is_named_with_those_that_exist(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from contextlib import suppress
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +19,16 @@ from dlt.common.destination.exceptions import DestinationException, DestinationU
 from dlt.destinations.impl.athena.factory import athena_merge_strategies_selector
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from talkover import ConfigurationError, LoadError, NothingLoaded, load_account, read_view, talkover_source
+from talkover import (
+    CallsError,
+    ConfigurationError,
+    InvalidRow,
+    LoadError,
+    NothingLoaded,
+    load_account,
+    read_view,
+    talkover_source,
+)
 from talkover.cli import main
 from talkover.load.check import check_account
 from talkover.load.load import create_views_alone
@@ -26,7 +36,7 @@ from talkover.sandbox import Account, Sandbox
 from talkover.sync.tables import KEYS
 from talkover.views import view_names
 
-from .conftest import Connector
+from .conftest import TODAY, Connector, at
 
 # Refusal.
 
@@ -207,7 +217,8 @@ def test_a_role_with_the_documented_grants_loads_and_another_only_reads(
 ) -> None:
     connector = Connector(sandbox, "postgres")
     monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", roles["talkover_loader"])
-    connector.load()
+    more = {"agents": True, "calls": True, "calls_since": TODAY, "caller_key": "the key of the tests"}
+    connector.load(**more, calls_window_days=1000)
     account.release(next(iter(account.numbers)))
     assert connector.load().resources["phone_numbers"].removed == 1
 
@@ -220,6 +231,54 @@ def test_a_role_with_the_documented_grants_loads_and_another_only_reads(
             connector.execute(statement)
     with pytest.raises(LoadError, match="permission denied"):
         connector.load()
+
+
+# Days that a destination cannot hold.
+
+DAYS_OF_CLICKHOUSE = {"renewal_date": ("1970-01-01", "2149-06-06"), "created_at": ("1900-01-01", "2299-12-31")}
+ENDS_OF_TIME = [
+    *(
+        ("renewal_date", day, date.fromisoformat(day))
+        for day in ("0001-01-01", "1969-12-31", "1970-01-01", "2149-06-06", "2149-06-07", "9999-12-31")
+    ),
+    *(
+        ("created_at", f"{text}Z", at(text))
+        for text in ("1899-12-31T23:59:59", "1900-01-01T00:00:00", "2299-12-31T23:59:59", "2300-01-01T00:00:00")
+    ),
+]
+
+
+@pytest.mark.essential
+@pytest.mark.parametrize(("field", "served", "expected"), ENDS_OF_TIME)
+def test_a_day_is_held_as_it_is_served_or_refused(
+    field: str, served: str, expected: date | datetime, account: Account, connector: Connector
+) -> None:
+    """ClickHouse would store the nearest one that it has, without a word."""
+    number = next(iter(account.numbers.values()))
+    number[field] = served
+    first, last = DAYS_OF_CLICKHOUSE[field]
+    if connector.destination == "clickhouse" and not first <= served[:10] <= last:
+        found = f"id '{number['id']}': {field} is {expected}, and ClickHouse holds {first} to {last} alone"
+        with pytest.raises(InvalidRow, match=re.escape(found)):
+            connector.load(create_views=False)
+        assert not connector.has("phone_numbers")
+        return
+    connector.load(create_views=False)
+    assert connector.by_id()[number["id"]][field] == expected
+
+
+@pytest.mark.essential
+def test_an_instant_of_a_call_is_held_as_it_is_served_or_refused(account: Account, connector: Connector) -> None:
+    yesterday = TODAY - timedelta(days=1)
+    call = next(call for call in account.calls_on(yesterday) if call["status"] == "completed")
+    call["ended_at"] = "2300-01-01T00:00:00Z"
+    calls = {"calls": True, "calls_since": yesterday, "caller_key": "the key of the tests", "create_views": False}
+    if connector.destination == "clickhouse":
+        with pytest.raises(CallsError, match=f"id '{call['id']}': ended_at is 2300-01-01"):
+            connector.load(**calls, observed_at=at("2026-03-15T23:00:00"))
+        return
+    connector.load(**calls, observed_at=at("2026-03-15T23:00:00"))
+    assert connector.by_id("calls")[call["id"]]["ended_at"] == datetime(2300, 1, 1, tzinfo=timezone.utc)
 
 
 # Passwords of PostgreSQL.

@@ -102,7 +102,7 @@ def test_a_full_disk_under_the_database(connector: Connector, account: Account) 
 def test_a_full_disk_under_the_working_directory(connector: Connector, account: Account) -> None:
     before = connector.state()
     change_much(account)
-    in_each_step = [(f"mount -t tmpfs -o size={kibibytes}k tmpfs dlt", "umount -l dlt") for kibibytes in (4, 64, 192)]
+    in_each_step = [(f"mount -t tmpfs -o size={kibibytes}k tmpfs dlt", "umount -l dlt") for kibibytes in (4, 64, 256)]
     for line in fail_mounted(connector.sandbox, *in_each_step):
         assert FULL in line
         assert f"{Path.cwd()}/dlt" in line

@@ -35,6 +35,10 @@ WHAT = {
     "phone_number_changes": "A change of a number, with the row as it then was, without countdowns. Append-only.",
     "release_requests": "A release request. None is ever removed.",
     "release_request_changes": "A change of a release request. Append-only.",
+    "agents": "An AI agent of the account; loaded where it is wanted.",
+    "agent_phone_numbers": "An agent and a number that it answers on; no rows where its numbers are unknown.",
+    "calls": "A call; loaded where it is wanted. None is ever removed.",
+    "call_windows": "Days of calls that a run read in one environment: the ledger of calls.",
     "load_runs": "One environment in one run: the ledger.",
 }
 
@@ -66,7 +70,8 @@ def test_the_tables_are_described_as_they_are() -> None:
 def documented(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[duckdb.DuckDBPyConnection]:
     """The demo account as the documentation shows it."""
     for instant in LOADS:
-        assert main(["load", "--demo", "--observed-at", instant]) == 0
+        more = ["--with", "agents,calls", "--calls-since", "2026-09-01"] if instant == LOADS[-1] else []
+        assert main(["load", "--demo", "--observed-at", instant, *more]) == 0
     monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(workspace / "talkover_demo.duckdb"))
     set_today(Connector(None), DOCUMENTED_ON)  # type: ignore[arg-type]
     with duckdb.connect("talkover_demo.duckdb") as connection:

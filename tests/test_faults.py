@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import date, timedelta
 from itertools import product
 from pathlib import Path
 from random import Random
@@ -16,7 +17,7 @@ from random import Random
 import pytest
 
 from talkover import TalkoverError
-from talkover.api.fields import PHONE_NUMBERS, RELEASE_REQUESTS
+from talkover.api.fields import AGENTS, CALLS, PHONE_NUMBERS, RELEASE_REQUESTS
 from talkover.sandbox import FAULTS, Account, Fault, Sandbox
 
 from .conftest import TODAY, Connector, Histories, at
@@ -27,6 +28,8 @@ DRIFTS = ("shrinking", "growing", "swapping")
 PAGES = {1: "first page", 2: "middle page", 3: "last page"}
 FOUNDED, FIRST, SECOND = at("2026-03-13T00:00:00"), at("2026-03-14T00:00:00"), at("2026-03-15T00:00:00")
 PAGE_SIZE = 3
+ONE_DAY = timedelta(days=1)
+SINCE = TODAY - 5 * ONE_DAY
 STAYS = 99
 TWO = "two in a row"
 RELIABILITY = Path(__file__).parent.parent / "docs/reliability.md"
@@ -71,9 +74,21 @@ SAMPLE = [
 MATRIX = list(dict.fromkeys(SAMPLE + ALONE + Random(1).sample(PAIRS, len(PAIRS))))
 
 
+MORE_PLACES = list(product((AGENTS, CALLS), PAGES, (True, False)))
+MORE = [
+    Cell((kind,), *place, times)
+    for kind in FAULTS
+    for times in ((1,) if kind in DOES_NOT_PASS else (1, STAYS))
+    for place in MORE_PLACES
+]
+MORE_SAMPLE = [MORE[17 * n % len(MORE)] for n in range(len(MORE))]
+"""Of the endpoints that are off unless asked for: 17 has no factor in common with the number of cells."""
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "cell" in metafunc.fixturenames:
-        metafunc.parametrize("cell", MATRIX[: metafunc.config.getoption("--fault-cells")], ids=str)
+        cells = MORE_SAMPLE if "start" not in metafunc.fixturenames else MATRIX
+        metafunc.parametrize("cell", cells[: metafunc.config.getoption("--fault-cells")], ids=str)
 
 
 def account_of_three_pages() -> Account:
@@ -187,3 +202,63 @@ def assert_moving_list_is_held(found: dict[str, Table], known: Table, before: Ta
 def test_the_sample_has_every_fault_and_every_place() -> None:
     assert {cell.faults[0] for cell in SAMPLE} == set(FAULTS)
     assert {(cell.endpoint, cell.page, cell.is_first_run) for cell in SAMPLE} == set(PLACES)
+
+
+# Agents and calls.
+
+
+@pytest.mark.product
+def test_agents_and_calls_are_the_truth_too_or_nothing_of_them(cell: Cell) -> None:
+    account = Account(seed=3, size=8, founded=TODAY)
+    with Sandbox(account) as sandbox:
+        connector = Connector(sandbox)
+        few_calls(account, TODAY - ONE_DAY, 8)
+        while len(account.agents) < 8:
+            account.hire()
+        if not cell.is_first_run:
+            load_more(connector, FOUNDED)
+            few_calls(account, TODAY - ONE_DAY, 9)
+            account.hire()
+        before, served = held_of(connector), served_of(account)
+        sandbox.faults = [Fault(kind, cell.endpoint, cell.page, cell.times) for kind in cell.faults]
+        try:
+            load_more(connector, FIRST)
+        except TalkoverError:
+            found = held_of(connector)
+            assert found[cell.endpoint] == before[cell.endpoint]
+            assert found[AGENTS] == (before if cell.endpoint == AGENTS else served)[AGENTS]
+        else:
+            stayed = served[cell.endpoint].keys() & served_of(account)[cell.endpoint].keys()
+            assert stayed <= held_of(connector)[cell.endpoint].keys(), "a row is lost"
+        sandbox.faults = []
+        load_more(connector, SECOND)
+        found, served = held_of(connector), served_of(account)
+        assert found[AGENTS] == served[AGENTS]
+        assert served[CALLS].items() <= found[CALLS].items()
+
+
+def few_calls(account: Account, day: date, how_many: int) -> None:
+    """So many calls on `day`, and none on those around it."""
+    like = account.calls_on(day)[0]
+    account.calls |= {day + days * ONE_DAY: [] for days in range(-20, 5)}
+    account.calls[day] = [like | {"id": f"call-{n}"} for n in range(how_many)]
+
+
+def load_more(connector: Connector, day: object) -> None:
+    calls = {"calls": True, "calls_since": SINCE, "caller_key": "the key of the tests"}
+    paged = {"per_page": PAGE_SIZE, "max_concurrent_requests": 1}
+    connector.load(agents=True, **calls, **paged, observed_at=day, create_views=False)
+
+
+def served_of(account: Account) -> dict[str, dict[str, object]]:
+    """Agents and their names, calls and their status."""
+    agents = {agent["id"]: agent["name"] for agent in account.agents}
+    return {AGENTS: agents, CALLS: {call["id"]: call["status"] for call in account.calls_between(SINCE, TODAY)}}
+
+
+def held_of(connector: Connector) -> dict[str, dict[str, object]]:
+    tables = (
+        {AGENTS: {}, CALLS: {}} if not Path("talkover_pipeline.duckdb").exists() else connector.tables(AGENTS, CALLS)
+    )
+    agents = {row["id"]: row["name"] for row in tables[AGENTS]}
+    return {AGENTS: agents, CALLS: {row["id"]: row["status"] for row in tables[CALLS]}}

@@ -405,6 +405,42 @@ class DisturbingTheEnd(Disturbing):
         super()._start(self.step)
 
 
+class Interrupted(Collector):
+    """Ctrl-C when all tables are merged, and dlt has not noted yet that the load is done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._jobs_left = 0
+
+    def update(
+        self, name: str, inc: int = 1, total: int | None = None, inc_total: int | None = None, *_: object
+    ) -> None:
+        if name == "Jobs":
+            self._jobs_left += (total or 0) + (inc_total or 0) - inc
+            if self._jobs_left == 0:
+                raise KeyboardInterrupt
+
+    def _start(self, _: str) -> None:
+        """Nothing is shown."""
+
+    def _stop(self) -> None:
+        """Nothing is shown."""
+
+
+@pytest.mark.essential
+def test_data_health_shows_a_load_that_did_not_come_to_its_end(account: Account, loaded: Connector) -> None:
+    def is_unfinished() -> set[bool]:
+        return {bool(row["load_is_unfinished"]) for row in loaded.rows("data_health")}
+
+    assert is_unfinished() == {False}
+    change_much(account)
+    with pytest.raises(KeyboardInterrupt):
+        loaded.load(progress=Interrupted())
+    assert is_unfinished() == {True}
+    loaded.load()
+    assert is_unfinished() == {False}
+
+
 @pytest.mark.parametrize("step", ["Extract", "Normalize", "Load"])
 @pytest.mark.postgres
 def test_a_database_that_goes_away_in_the_middle_costs_nothing(

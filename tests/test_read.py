@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from contextlib import closing
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,24 @@ from talkover.sandbox import Account, Sandbox
 from talkover.sync.tables import KEYS
 from talkover.views import view_names
 
-from .conftest import Connect, Connector
+from .conftest import TODAY, Connect, Connector
 from .postgres import pooler, running_server
 from .test_source import first
 from .warehouses import new_database, set_configuration
 
+MORE: dict[str, Any] = {
+    "agents": True,
+    "calls": True,
+    "calls_since": TODAY - timedelta(days=1),
+    "calls_window_days": 1000,
+    "caller_key": "the key of the tests",
+}
+"""Loads what is off unless asked for."""
+
 
 @pytest.mark.essential
 def test_every_view_and_table_reads_the_same_from_everywhere(loaded: Connector) -> None:
+    loaded.load(**MORE)
     for name, rows in loaded.tables(*view_names(), *KEYS).items():
         frame = read_view(name, destination=loaded.destination)
         assert len(frame) == len(rows), name
@@ -87,7 +97,7 @@ def test_any_day_that_loads_can_be_read(connect: Connect) -> None:
         connector = connect(sandbox)
         if connector.destination == "clickhouse":
             pytest.skip("ClickHouse holds the years 1900 to 2299 alone")
-        connector.load()
+        connector.load(**MORE)
     frame = read_view("phone_numbers", destination=connector.destination).set_index("id")
     days = {day: date.fromisoformat(day) for day in FAR}
     assert {id: instant.date() for id, instant in frame["renewal_date"].items()} == days
@@ -265,7 +275,7 @@ def test_columns_are_called_as_in_the_docs_where_a_destination_writes_capitals(
 ) -> None:
     first(account)["field_of_tomorrow"] = 1
     for destination in ("duckdb", in_capitals()):
-        Connector(sandbox, destination).load()
+        Connector(sandbox, destination).load(**MORE)
     with duckdb.connect("capitals.duckdb", read_only=True) as file:
         assert "ENVIRONMENT_KEY" in file.sql("from talkover.phone_numbers").columns
     with duckdb.connect("talkover_pipeline.duckdb", read_only=True) as file:
@@ -288,8 +298,17 @@ def test_a_connection_of_ones_own_is_loaded_and_read(sandbox: Sandbox) -> None:
         assert len(read_view("current_numbers", destination=mine)) == 57
 
 
+@pytest.mark.duckdb
+def test_a_table_that_was_not_wanted_yet(loaded: Connector) -> None:
+    with pytest.raises(NothingLoaded, match=r"holds no calls in .* yet: `talkover load --with calls` loads it"):
+        read_view("calls")
+    assert len(read_view("number_usage")) == 0
+
+
 def test_no_view_of_that_name(workspace: Path) -> None:
-    with pytest.raises(ConfigurationError, match="'monthly_costs' is not a view or table. There are calendar_months, "):
+    with pytest.raises(
+        ConfigurationError, match="'monthly_costs' is not a view or table. There are agent_phone_numbers, "
+    ):
         read_view("monthly_costs")
 
 

@@ -22,13 +22,17 @@ import yaml
 
 from talkover.sandbox import Sandbox
 
-from .conftest import Connector
+from .conftest import CHROMIUM, Connector
 from .environments import ROOT, environment
 
+DOCS = ROOT / "docs/schedulers.md"
 PIPELINES = ROOT / "pipelines"
 SCRIPT = PIPELINES / "talkover_pipeline.py"
 WORKFLOW = PIPELINES / "github_actions.yml"
 SCHEDULERS = {"dagster": "dagster_definitions.py", "airflow": "airflow_dag.py", "prefect": "prefect_flow.py"}
+TOOLS = ("pytest>=9,<9.3", "pytest-timeout>=2.4,<2.5")
+BROWSER = f"{CHROMIUM} --no-sandbox"
+"""Chromium has no sandbox for root, who runs the tests in some places."""
 AT_HOME = {
     "DAGSTER_DISABLE_TELEMETRY": "1",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -58,7 +62,7 @@ def clean_environ(home: Path, **settings: str) -> dict[str, str]:
 
 
 def scheduler_environment(scheduler: str) -> Path:
-    return environment(scheduler, "-e", f".[{scheduler}]", "pytest>=9,<9.3", "pytest-timeout>=2.4,<2.5")
+    return environment(scheduler, "-e", f".[{scheduler}]", *TOOLS)
 
 
 def run_script(home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -107,6 +111,17 @@ def test_importing_the_script_loads_nothing(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == []
 
 
+def code_of(section: str) -> list[str]:
+    """The blocks of code of a section of docs/schedulers.md."""
+    (text,) = re.findall(rf"^## {section}\n(.+?)^## ", DOCS.read_text(), re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```\w*\n(.+?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def commands_of_crontab(*blocks: str) -> list[str]:
+    """What cron is told to run in them."""
+    return re.findall(r"^(?:[\d*]+ ){5}(.+)$", "".join(blocks), re.MULTILINE)
+
+
 def assert_builds_nothing(python: Path, file: Path, folder: Path) -> None:
     """Imports `file` without a setting and with every way out shut."""
     done = subprocess.run(
@@ -136,13 +151,29 @@ def test_importing_asks_for_no_settings_and_no_network_and_not_for_dlt(scheduler
 @pytest.mark.slow
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_the_scheduler_itself_runs_it(scheduler: str, tmp_path: Path) -> None:
-    """Runs tests/schedulers/test_SCHEDULER.py where the scheduler is installed."""
-    tests = f"tests/schedulers/test_{scheduler}.py"
-    pytest_there = [scheduler_environment(scheduler) / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    run_there(scheduler_environment(scheduler), f"tests/schedulers/test_{scheduler}.py", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "browser",
+    [
+        pytest.param("", marks=pytest.mark.environment, id="without a PDF"),
+        pytest.param(BROWSER, marks=pytest.mark.browser, id="with a PDF"),
+    ],
+)
+def test_airflow_mails_the_report(browser: str, tmp_path: Path) -> None:
+    programs = environment("airflow-mail", "-e", ".[airflow,notebooks]", *TOOLS, "aiosmtpd>=1.4.6,<1.5")
+    run_there(programs, "tests/schedulers/test_airflow_mail.py", tmp_path, CHROMIUM=browser)
+
+
+def run_there(programs: Path, tests: str, folder: Path, **settings: str) -> None:
+    """Runs a file of tests/schedulers/ where its scheduler is installed."""
+    pytest_there = [programs / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [*pytest_there, "--confcutdir=tests/schedulers", "-o", "filterwarnings=default", tests],
         cwd=ROOT,
-        env=clean_environ(tmp_path, AIRFLOW__CORE__DAGS_FOLDER=str(PIPELINES), **AT_HOME),
+        env=clean_environ(folder, AIRFLOW__CORE__DAGS_FOLDER=str(PIPELINES), **AT_HOME, **settings),
         capture_output=True,
         text=True,
         timeout=600,
@@ -172,23 +203,21 @@ def test_the_package_imports_no_scheduler() -> None:
 @pytest.mark.slow
 def test_the_alert_of_the_docs_tells_fresh_from_stale_data(workspace: Path, sandbox: Sandbox) -> None:
     connector = Connector(sandbox)
-    (command,) = re.findall(
-        r'^\.venv/bin/python -c ("import sys.+)$', (ROOT / "docs/schedulers.md").read_text(), re.MULTILINE
-    )
-    (query,) = re.findall(r"```sql\n(select .+?)```", (ROOT / "docs/schedulers.md").read_text(), re.DOTALL)
+    (command,) = re.findall(r"^\.venv/bin/talkover (findings .+)$", DOCS.read_text(), re.MULTILINE)
+    (query,) = re.findall(r"```sql\n(select .+?)```", DOCS.read_text(), re.DOTALL)
 
     def alert() -> tuple[int, str, int]:
         """Exit code and text of the command, and the number of rows of the query."""
-        arguments = [sys.executable, "-c", *shlex.split(command)]
+        arguments = [sys.executable, "-m", "talkover", *shlex.split(command), "--kind", "stale_data"]
         done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
         with duckdb.connect("talkover_pipeline.duckdb", read_only=True) as file:
-            return done.returncode, done.stderr, len(file.sql(query).fetchall())
+            return done.returncode, done.stdout, len(file.sql(query).fetchall())
 
     connector.load()
-    assert alert() == (0, "", 0)
+    assert alert() == (0, "nothing is open\n", 0)
     connector.execute("update {load_runs} set phone_numbers_listed_at = phone_numbers_listed_at - interval 3 day")
     exit_code, printed, rows = alert()
-    assert (exit_code, rows) == (1, 1)
+    assert (exit_code, rows) == (3, 1)
     assert "phone_numbers" in printed
     assert "release_requests" not in printed
 

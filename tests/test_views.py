@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from contextlib import closing
 from datetime import date, datetime, timedelta, timezone
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -22,7 +22,9 @@ from sqlglot import exp
 
 from talkover import ViewError, read_view, talkover_source
 from talkover.cli import main
+from talkover.load.pipeline import open_pipeline
 from talkover.sandbox import Account, Sandbox
+from talkover.sync.tables import hints
 from talkover.views import create_views, view_names, view_sql
 
 from .conftest import TODAY, Connect, Connector, Histories, Row, at, plain
@@ -31,6 +33,10 @@ from .test_source import first
 from .warehouses import new_database
 
 GRAIN = {
+    "agent_usage": ("environment_key", "agent_id", "month"),
+    "call_coverage": ("environment_key",),
+    "call_mix": ("environment_key", "month", "hour_of_day", "party_country_code"),
+    "call_spans": ("environment_key", "complete_from"),
     "calendar_months": ("month",),
     "capability_mix": ("environment_key", "currency", "capability_set"),
     "capability_mix_by_country": ("environment_key", "currency", "country_code", "capability_set"),
@@ -47,6 +53,9 @@ GRAIN = {
     "inventory_changes": ("phone_number_id", "changed_at"),
     "monthly_cost": ("month", "environment_key", "currency"),
     "monthly_cost_total": ("month", "currency"),
+    "number_agents": ("phone_number_id", "agent_id"),
+    "number_holdings": ("phone_number_id", "environment_key", "phone_number", "valid_from"),
+    "number_usage": ("environment_key", "phone_number_id", "phone_number", "month"),
     "phone_number_history": ("phone_number_id", "valid_from"),
     "release_lead_times": ("month", "environment_key", "outcome"),
     "release_request_flow": ("release_request_id",),
@@ -81,6 +90,42 @@ def year(connect: Connect, histories: Histories) -> Connector:
 
 def noon(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, 12, tzinfo=timezone.utc)
+
+
+def put(pipeline: dlt.Pipeline, **rows: list[Row]) -> None:
+    """Loads `rows` into the tables that are named, as a run would have."""
+    pipeline.run([dlt.resource(of_table, name=table, **hints(table)) for table, of_table in rows.items()])  # type: ignore[arg-type]
+
+
+def window(first_day: str, last_day: str, observed_at: str, **values: Any) -> Row:
+    """A row of call_windows."""
+    days = {"first_day": date.fromisoformat(first_day), "last_day": date.fromisoformat(last_day)}
+    seen = {"observed_at": at(observed_at), "read_at": at(observed_at)}
+    return {"environment_key": "default", **days, **seen, "listed": 0, "total": 0, "complete": True, **values}
+
+
+def some_calls(numbers: list[Row], until: date) -> dict[str, list[Row]]:
+    """The rows of two months of calls on `numbers`, and on a number that nobody holds."""
+    texts = [*sorted(row["number"] for row in numbers)[::2], "+0", None]
+    calls = [
+        {
+            "id": f"call {n}",
+            "environment_key": "default",
+            "direction": ("inbound", "outbound", None)[n % 3],
+            "status": ("completed", "no-answer", "answered", "busy", "in-progress")[n % 5],
+            "duration": (n * 37) % 300 if n % 5 == 0 else None,
+            "is_testing": n % 7 == 0,
+            "created_at": noon(until) - timedelta(hours=7 * n),
+            "phone_number": texts[n % len(texts)],
+            "party_hash": f"hash {n % 11}",
+            "party_country_code": ("BR", "US", None)[n % 3],
+            "agent__id": None if n % 4 == 0 else f"agent {n % 4}",
+            "agent__name": None if n % 4 == 0 else f"Agent {n % 4}",
+        }
+        for n in range(200)
+    ]
+    first_day = until - timedelta(days=60)
+    return {"calls": calls, "call_windows": [window(str(first_day), str(until), f"{until}T12:00:00", total=200)]}
 
 
 # Grain.
@@ -300,6 +345,37 @@ def test_request_history_has_each_state(account: Account, connector: Connector) 
         ("pending", at("2026-03-01T00:00:00"), at("2026-03-03T00:00:00")),
         ("approved", at("2026-03-03T00:00:00"), None),
     ]
+
+
+def test_calls_are_counted_by_hour_month_and_country_in_utc(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hours and months of São Paulo are others."""
+    monkeypatch.setenv("TZ", "America/Sao_Paulo")
+    account = Account(size=0, founded=TODAY)
+    account.numbers = {"a": number("a", number="+1")}
+    with Sandbox(account) as sandbox:
+        connector = connect(sandbox)
+        connector.load(observed_at=at("2026-01-05T00:00:00"))
+    like = {"environment_key": "default", "phone_number": "+1", "direction": "inbound", "status": "completed"}
+    like |= {"is_testing": False, "party_country_code": "BR", "duration": 30}
+    calls = [
+        like | {"id": "1", "created_at": at("2026-01-31T23:59:59")},
+        like | {"id": "2", "created_at": at("2026-02-01T00:00:00")},
+        like | {"id": "3", "created_at": at("2026-02-10T00:59:59"), "status": "busy", "direction": "outbound"},
+        like | {"id": "4", "created_at": at("2026-02-10T00:30:00"), "is_testing": True},
+        like | {"id": "5", "created_at": at("2026-02-10T00:30:00"), "direction": None, "party_country_code": None},
+    ]
+    put(connector.pipeline(), calls=calls, call_windows=[window("2026-01-01", "2026-02-20", "2026-03-15T12:00:00")])
+    set_today(connector, date(2026, 3, 15))
+    keys = ("environment_key", "month", "hour_of_day", "party_country_code")
+    found = {
+        tuple(row[key] for key in keys): tuple(value for name, value in row.items() if name not in keys)
+        for row in connector.rows("call_mix")
+    }
+    assert found == {
+        ("default", date(2026, 1, 1), 23, "BR"): (1, 0, 0, 1, Decimal("0.5"), 0),
+        ("default", date(2026, 2, 1), 0, "BR"): (1, 1, 0, 1, Decimal(1), 1),
+        ("default", date(2026, 2, 1), 0, None): (0, 0, 1, 1, Decimal("0.5"), 0),
+    }
 
 
 # First loads, countries and agents.
@@ -861,6 +937,12 @@ def sorted_rows(name: str, **where: Any) -> pd.DataFrame:
     return frame.drop(columns={"last_complete_listing_at"} & set(frame))
 
 
+def to_three_places(frame: pd.DataFrame) -> pd.DataFrame:
+    """What BigQuery's emulator keeps of a NUMERIC that is cast; BigQuery keeps nine."""
+    place = Decimal("0.001")
+    return frame.map(lambda value: value.quantize(place, ROUND_HALF_UP) if isinstance(value, Decimal) else value)
+
+
 @pytest.mark.essential
 @pytest.mark.slow
 def test_every_view_gives_the_rows_that_duckdb_gives(connect: Connect) -> None:
@@ -871,9 +953,16 @@ def test_every_view_gives_the_rows_that_duckdb_gives(connect: Connect) -> None:
         for days in (90, 45, 0):
             account.advance(TODAY - timedelta(days=days))
             for where in (reference, {}):
-                connector.load(observed_at=noon(account.today), **where)
+                connector.load(observed_at=noon(account.today), agents=True, **where)
+        calls = some_calls(list(account.numbers.values()), account.today)
+        for pipeline in (connector.pipeline(), open_pipeline("duckdb", "talkover", "reference")):
+            put(pipeline, **calls)
+        for where in (reference, {}):
+            connector.load(observed_at=noon(account.today), **where)
     for name in GRAIN:
         found, expected = sorted_rows(name, destination=connector.destination), sorted_rows(name, **reference)
+        if connector.destination == "bigquery":
+            found, expected = to_three_places(found), to_three_places(expected)
         assert_frame_equal(found, expected, check_dtype=False, obj=name)
 
 
@@ -896,7 +985,11 @@ def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             for name, url in where.items():
                 destination = dlt.destinations.duckdb(url) if name == "duckdb" else dlt.destinations.postgres(url)
                 connector = Connector(sandbox, destination)
-                connector.load(observed_at=noon(account.today), pipeline_name=f"played_{name}")
+                pipeline_name = f"played_{name}"
+                connector.load(observed_at=noon(account.today), agents=True, pipeline_name=pipeline_name)
+                pipeline = open_pipeline(destination, "talkover", pipeline_name)
+                put(pipeline, **some_calls(list(account.numbers.values()), account.today))
+                connector.load(observed_at=noon(account.today), pipeline_name=pipeline_name)
     return where
 
 
@@ -1003,8 +1096,9 @@ def test_views_are_made_without_loading(connect: Connect, sandbox: Sandbox, caps
     assert connector.rows("data_health")
 
 
-NUMBERS_ALONE = {"calendar_months", "capability_share"}
-"""Views that read no table but phone_numbers."""
+OF_CALLS_ALONE = {"agent_usage", "call_coverage", "call_mix", "call_spans"}
+NUMBERS_ALONE = {"calendar_months", "capability_share"} | OF_CALLS_ALONE
+"""Views that read no table but phone_numbers, and those that need not be there."""
 
 
 @pytest.fixture
@@ -1035,7 +1129,7 @@ def test_a_view_that_fails_is_no_view_without_tables(part: Connector) -> None:
     pipeline = part.pipeline()
     with pipeline.sql_client() as client:
         views = create_views(client, Path(pipeline.working_dir))
-    assert (views.made, [*views.failed]) == (("calendar_months",), ["capability_share"])
+    assert ({*views.made}, [*views.failed]) == (NUMBERS_ALONE - {"capability_share"}, ["capability_share"])
     assert views.not_made == set(view_names()) - NUMBERS_ALONE
     assert all(len(reason) <= 200 for reason in views.failed.values())
 
@@ -1052,7 +1146,7 @@ def test_a_load_notes_the_views_that_lack_a_table(connector: Connector) -> None:
 def test_views_that_fail_are_one_short_sentence(part: Connector) -> None:
     if part.destination == "clickhouse":
         pytest.skip("ClickHouse's `create or replace view` replaces a table of that name too")
-    for view in sorted(NUMBERS_ALONE):
+    for view in ("calendar_months", "capability_share"):
         part.execute(f"create table {{{view}}} (mine integer)")
     with pytest.raises(ViewError, match="view calendar_months could not .*; nor could .*capability_share") as error:
         part.load()
@@ -1094,6 +1188,14 @@ def test_a_view_is_translated_without_anything_that_the_dialect_lacks(name: str,
     assert dialect in ("duckdb", "postgres", "bigquery") or not statement.find(exp.Interval), "few add intervals"
     with_errors = view_sql(name, "duckdb")
     sqlglot.transpile(with_errors, read="duckdb", write=dialect, unsupported_level=sqlglot.ErrorLevel.RAISE)
+
+
+@pytest.mark.parametrize("name", sorted(GRAIN))
+def test_money_has_four_places_in_bigquery_too(name: str) -> None:
+    casts = [
+        cast for cast in sqlglot.parse_one(view_sql(name, "bigquery")).find_all(exp.Cast) if cast.is_type("decimal")
+    ]
+    assert all(isinstance(cast.parent, exp.Round) for cast in casts), "a cast to NUMERIC keeps nine places"
 
 
 @pytest.mark.essential

@@ -1,9 +1,10 @@
 """Plain dlt: its rest_api source, merged on `id`, as its tutorial has it.
 
-    python dlt_rest_api.py BASE_URL PER_PAGE [--destination postgres] [--format parquet] [--cursor]
+    python dlt_rest_api.py BASE_URL PER_PAGE [--destination postgres] [--format parquet] [--cursor] [--calls FIRST LAST]
 
 Into loaded.duckdb, or into the PostgreSQL that dlt is configured to use. `--cursor` lets through only numbers whose
-`updated_at` is not older than the newest one seen. A removed number stays with and without it.
+`updated_at` is not older than the newest one seen. A removed number stays with and without it. `--calls` loads the
+calls of these days, too.
 """
 
 from __future__ import annotations
@@ -24,10 +25,15 @@ def main() -> None:
     )
     parser.add_argument("--format", choices=("parquet", "jsonl", "csv"), help="dlt's own choice unless given")
     parser.add_argument("--cursor", action="store_true", help="numbers by updated_at")
+    parser.add_argument("--calls", nargs=2, metavar=("FIRST", "LAST"), help="the days of calls to load")
     options = parser.parse_args()
     numbers: dict[str, Any] = {"path": "phone-numbers", "data_selector": "data"}
     if options.cursor:
         numbers["incremental"] = {"cursor_path": "updated_at"}
+    more: list[Any] = []
+    if options.calls:
+        days = dict(zip(("date_from", "date_to"), options.calls, strict=True))
+        more = [{"name": "calls", "endpoint": {"path": "calls", "data_selector": "data", "params": days}}]
     source = rest_api_source(
         {
             "client": {
@@ -46,6 +52,7 @@ def main() -> None:
                     "name": "release_requests",
                     "endpoint": {"path": "phone-numbers/release-requests", "data_selector": "data"},
                 },
+                *more,
             ],
         }
     )

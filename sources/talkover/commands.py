@@ -5,18 +5,29 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigurationError, TalkoverError, ViewError
+from .errors import CallsError, ConfigurationError, TalkoverError, ViewError
 from .text import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .load.dry_run import DryRun
     from .load.summary import Summary
+    from .report.alerts import OpenFinding
 
 DEMO_FOUNDED = date(2025, 1, 1)
 """The demo account's first day; what it holds on any later day is always the same."""
 DEMO_SIZE = 60
+SOMETHING_IS_OPEN = 3
+"""What `talkover findings --fail` exits with then: no error of its own ends so."""
+SHOWN_CHANGES = 40
+"""Of each resource, in a dry run."""
+MORE = ("agents", "calls")
+"""What `talkover load --with` may name."""
 
 
 def load(options: argparse.Namespace) -> int:
@@ -36,6 +47,12 @@ def load(options: argparse.Namespace) -> int:
     }
     if options.without or options.demo:  # else as configured
         arguments["without"] = options.without
+    if options.more or options.demo:
+        arguments |= {resource: resource in options.more for resource in MORE}
+    if options.calls_since:
+        arguments["calls_since"] = options.calls_since
+    if options.dry_run:
+        return _try(options, arguments)
     try:
         if options.demo:
             summary = _load_demo(options, arguments)
@@ -43,10 +60,24 @@ def load(options: argparse.Namespace) -> int:
             raise ConfigurationError("--weeks plays the history of the demo account: it needs --demo")
         else:
             summary = load_account(**arguments, observed_at=options.observed_at)
-    except ViewError as error:
+    except (CallsError, ViewError) as error:
         _print(error.summary, options.json)
         raise
     _print(summary, options.json)
+    return 0
+
+
+def _try(options: argparse.Namespace, arguments: dict[str, Any]) -> int:
+    """Prints what a load would do; raises what it would end in."""
+    from .load.dry_run import dry_run
+
+    if options.demo or options.weeks:
+        raise ConfigurationError("--dry-run is of your account: it takes neither --demo nor --weeks")
+    del arguments["progress"]
+    found = dry_run(**arguments, observed_at=options.observed_at)
+    print(json.dumps(found.as_dict()) if options.json else _would_change(found))
+    if found.refused:
+        raise found.refused
     return 0
 
 
@@ -70,6 +101,7 @@ def _load_demo(options: argparse.Namespace, arguments: dict[str, Any]) -> Summar
             "environments": {},
             "environment_key": "demo",
             "pipeline_name": DEMO_PIPELINE,
+            "caller_key": "the demo's is no secret",
         }
         for instant in instants:
             account.advance(instant.date())
@@ -119,9 +151,13 @@ def report(options: argparse.Namespace) -> int:
 def views(options: argparse.Namespace) -> int:
     """Create the views again without loading, or print them."""
     if options.print is not None:
-        from .views import view_names, view_sql
+        from .load.failures import translate_errors
+        from .views import configured_thresholds, view_names, view_sql
 
-        print(";\n\n".join(view_sql(name, options.print) for name in view_names()), end=";\n")
+        with translate_errors():
+            thresholds = configured_thresholds()
+        made = (view_sql(name, options.print, thresholds=thresholds) for name in view_names())
+        print(";\n\n".join(made), end=";\n")
         return 0
     from .load.load import create_views_alone
     from .load.pipeline import DEMO_PIPELINE, PIPELINE
@@ -136,12 +172,84 @@ def views(options: argparse.Namespace) -> int:
     return 0
 
 
+def findings(options: argparse.Namespace) -> int:
+    """Print what is open: the findings of the report, changed prices and stale data."""
+    from .load.pipeline import DEMO_PIPELINE, PIPELINE
+    from .report.alerts import KINDS, open_findings, tell_slack
+
+    kinds = options.kind or (None if options.fail else KINDS)
+    found = open_findings(
+        kinds,
+        destination=options.destination,
+        dataset=options.dataset,
+        pipeline_name=DEMO_PIPELINE if options.demo else PIPELINE,
+    )
+    text = _open(found)
+    as_json = {"open": len(found), "findings": [finding.as_dict() for finding in found]}
+    print(json.dumps(as_json) if options.json else text)
+    if not (options.fail and found):
+        return 0
+    tell_slack(text)
+    return SOMETHING_IS_OPEN
+
+
+def environment(options: argparse.Namespace) -> int:
+    """Give an environment another name, or end it, in all tables: its history stays."""
+    from .load.environments import rename_environment, retire_environment
+
+    where = {"destination": options.destination, "dataset": options.dataset}
+    if options.what == "rename":
+        is_renamed = rename_environment(options.old, options.new, **where)
+        done = f"{options.old} is {options.new} now, with its history. Call it so in your settings, too"
+        nothing = f"nothing to do: nothing is called {options.old} any more, and {options.new} is there"
+        print(visible(done if is_renamed else nothing))
+        return 0
+    ended = retire_environment(options.name, observed_at=options.observed_at, **where)
+    if ended.at is None:
+        print(visible(f"nothing to do: {options.name} has been retired already"))
+    else:
+        removed = f"{ended.numbers} numbers and {ended.agents} agents were removed"
+        print(visible(f"{options.name} ended at {ended.at:%Y-%m-%d %H:%M:%S} UTC: {removed}, its history stays"))
+    return 0
+
+
+def copy(options: argparse.Namespace) -> int:
+    """Copy all tables, with their history, into another destination, and prove that both hold the same."""
+    from .load.copy import copy_account
+    from .load.pipeline import DEMO_PIPELINE, PIPELINE
+    from .load.progress import TerminalLine
+
+    copied = copy_account(
+        options.to,
+        options.to_dataset,
+        destination=options.destination,
+        dataset=options.dataset,
+        pipeline_name=DEMO_PIPELINE if options.demo else PIPELINE,
+        progress=TerminalLine() if sys.stderr.isatty() else None,
+        wait_seconds=options.wait,
+    )
+    if options.json:
+        print(json.dumps(copied.as_dict()))
+        return 0
+    for table, rows in copied.tables.items():
+        print(f"{table:<24}{rows:>11,} rows, the same in both")
+    done = "was copied before" if copied.was_there else "copied"
+    print(
+        visible(f"{copied.source}: {done} to {copied.destination}, dataset {copied.dataset}; every value was compared")
+    )
+    return 0
+
+
 def check(options: argparse.Namespace) -> int:
-    """Try each token and the destination, without loading."""
+    """Try each token and the destination, without loading; or print the structure of what the API answers."""
     from .load.check import check_account
+    from .load.shape import shape_of_api
 
     is_good = True
-    for finding in check_account(options.destination, options.dataset):
+    for shape in shape_of_api() if options.shape else ():
+        print("\n".join(shape.lines), flush=True)
+        is_good &= shape.is_good
+    for finding in () if options.shape else check_account(options.destination, options.dataset):
         print(visible(f"{'ok  ' if finding.is_good else 'FAIL'}  {finding.what}: {finding.says}"))
         is_good &= finding.is_good
     return 0 if is_good else 1
@@ -149,7 +257,8 @@ def check(options: argparse.Namespace) -> int:
 
 def sandbox(options: argparse.Namespace) -> int:
     """Serve a made-up Talkover API on this machine until Ctrl-C."""
-    from .sandbox import FAULTS, Account, Fault, Sandbox
+    from .sandbox import FAULTS, Fault, Sandbox
+    from .sandbox.served import accounts_of, environments_of, how_to_use
     from .sandbox.server import RateLimit
 
     if "list" in options.fault:
@@ -159,8 +268,10 @@ def sandbox(options: argparse.Namespace) -> int:
         faults = [Fault.parse(text) for text in options.fault]
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
+    environments = environments_of(options.environment)
+    since = options.since.date() if options.since else None
     sandbox = Sandbox(
-        Account(options.seed, options.numbers),
+        accounts_of(environments, seed=options.seed, size=options.numbers, since=since),
         port=options.port,
         pagination=options.pagination,
         faults=faults,
@@ -168,18 +279,52 @@ def sandbox(options: argparse.Namespace) -> int:
     )
     try:
         with sandbox:
-            print(f"serving {options.numbers} numbers; Ctrl-C ends it. In another shell:")
-            print(f"  export SOURCES__TALKOVER__BASE_URL={sandbox.base_url} TALKOVER_TOKEN={sandbox.token}")
-            print("  talkover load")
-            print(
-                f"  curl -X POST 'http://127.0.0.1:{sandbox.port}/sandbox/advance?days=30'  # lives a month", flush=True
-            )
+            print("\n".join(how_to_use(sandbox, options.numbers, environments)), flush=True)
             sandbox.stopped.wait()
     except OSError as error:
         raise TalkoverError(f"cannot serve on port {options.port}: {error.strerror}") from None
     except KeyboardInterrupt:
         print()
     return 0
+
+
+def _open(found: Sequence[OpenFinding]) -> str:
+    """Kind by kind: what it is and what to do, and a line for each."""
+    from .money import digits
+
+    lines: list[str] = []
+    head = ""
+    for finding in found:
+        kind = f"{finding.finding}: {finding.description} {finding.action}"
+        if kind != head:
+            lines += ["", kind] if lines else [kind]
+            head = kind
+        cost = "" if finding.monthly_cost is None else digits(finding.monthly_cost, finding.currency)
+        what = f"{finding.phone_number or '':<18}{finding.environment_key:<14}{cost:>12} {finding.currency or '':<4}"
+        lines.append(f"  {what} {finding.evidence}")
+    return "\n".join(map(visible, lines)) or "nothing is open"
+
+
+def _would_change(found: DryRun) -> str:
+    """A line for each change, field by field; of many the first."""
+    lines = []
+    for resource, changes in found.changes.items():
+        counts = Counter(change.change_type for change in changes)
+        figures = ", ".join(f"{counts[name]} {name}" for name in ("added", "changed", "removed"))
+        lines.append(f"{resource}: {found.listed[resource]} listed; {figures}")
+        for change in changes[:SHOWN_CHANGES]:
+            row = " ".join(str(value) for value in change.row.values()) or change.id
+            fields = ", ".join(f"{name}: {_value(old)} → {_value(new)}" for name, (old, new) in change.fields.items())
+            lines.append(
+                f"  {change.change_type:<8} {change.environment_key:<12} {row}{'  ' if fields else ''}{fields}"
+            )
+        if len(changes) > SHOWN_CHANGES:
+            lines.append(f"  … and {len(changes) - SHOWN_CHANGES} more: --json prints all of them")
+    return "\n".join(map(visible, [*lines, *found.notes, "nothing was loaded"]))
+
+
+def _value(value: Any) -> str:
+    return "null" if value is None else str(value)
 
 
 def _print(summary: Summary, as_json: bool) -> None:
@@ -201,6 +346,8 @@ def _table(summary: Summary) -> str:
     figures = ("listed", "added", "changed", "removed", "unchanged")
     lines = [f"{'':<24}" + "".join(f"{figure:>11}" for figure in figures)]
     for resource, counts in summary.resources.items():
+        if counts is None and resource in MORE:
+            continue
         if counts is None:
             lines.append(f"{resource:<24}{'not requested':>14}")
             continue

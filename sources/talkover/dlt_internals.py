@@ -15,8 +15,10 @@ from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.providers.toml import SettingsTomlProvider
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.normalizers.utils import generate_dlt_ids
-from dlt.common.schema.typing import TTableSchemaColumns
+from dlt.common.schema.typing import VERSION_TABLE_NAME, TTableSchemaColumns
 from dlt.common.schema.utils import dlt_id_column, dlt_load_id_column
+from dlt.common.versioned_state import decompress_state
+from dlt.destinations.sql_client import SqlClientBase
 from dlt.extract import DltResource
 from dlt.extract.items_transform import FilterItem
 from dlt.normalize.configuration import ItemsNormalizerConfiguration
@@ -82,6 +84,21 @@ def make_missing_tables(pipeline: dlt.Pipeline) -> None:
     """Makes every table that is not there: `sync_schema` believes what dlt remembers of them."""
     with pipeline.destination_client() as client:
         client.update_stored_schema(force=True)
+
+
+def stored_columns(client: SqlClientBase[Any], schema_name: str) -> dict[str, TTableSchemaColumns]:
+    """Table to its columns, by every version of a schema that is stored in the dataset of `client`, the newest last.
+
+    dlt itself reads the newest alone, and two pipelines that share a dataset store what each of them knows.
+    """
+    versions = client.make_qualified_table_name(VERSION_TABLE_NAME)
+    schema, name, inserted_at = map(client.escape_column_name, ("schema", "schema_name", "inserted_at"))
+    query = f"select {schema} from {versions} where {name} = %s order by {inserted_at} asc"  # noqa: S608  dlt's names
+    found: dict[str, TTableSchemaColumns] = {}
+    for (text,) in client.execute_sql(query, schema_name) or ():
+        for table, stored in decompress_state(text)["tables"].items():
+            found[table] = found.get(table, {}) | stored["columns"]
+    return found
 
 
 # Rows.

@@ -8,9 +8,10 @@
     ├── IncompleteListing       pages that never add up to the API's total
     ├── InvalidRow              a row that does not fit its model
     ├── SuspiciousRemoval       a listing that would remove too many rows or values
-    ├── RunInProgress           another load of the pipeline or dataset is at work
+    ├── RunInProgress           another load of the pipeline or dataset is at work, or was meanwhile
     ├── NothingLoaded           there is nothing to read yet
     ├── ReportError             a notebook failed: no report was written
+    ├── CallsError              everything else is loaded, but not all calls that were due
     └── LoadError               the destination or dlt refused
         └── ViewError           the data is loaded, but a view could not be created
 
@@ -77,11 +78,13 @@ class InvalidRow(TalkoverError):
 
 
 class SuspiciousRemoval(TalkoverError):
-    """A complete listing lacks most of the numbers known before, or a field that most had. Nothing was loaded."""
+    """A complete listing lacks most of the numbers known before, or a field that most had, or lists those of another
+    environment. Nothing was loaded.
+    """
 
 
 class RunInProgress(TalkoverError):
-    """Another load of the same pipeline or dataset is at work."""
+    """Another load of the same pipeline or dataset is at work, or finished while this one was. Run it again."""
 
 
 class NothingLoaded(TalkoverError):
@@ -90,6 +93,18 @@ class NothingLoaded(TalkoverError):
 
 class ReportError(TalkoverError):
     """A notebook failed. No report was written, an earlier one is as it was."""
+
+
+class CallsError(TalkoverError):
+    """Everything else is loaded, and calls up to some day; the next run goes on from there.
+
+    `summary` is the load's, and the cause is the error that the calls ended in.
+    """
+
+    def __init__(self, cause: TalkoverError, summary: Any = None) -> None:
+        super().__init__(f"everything but the last calls is loaded, and the next run goes on from there: {cause}")
+        self.exit_code = cause.exit_code
+        self.summary = summary
 
 
 class LoadError(TalkoverError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from unicodedata import category
 
 ACTING = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -22,6 +23,13 @@ def visible(text: str) -> str:
     return "".join(
         char.encode("unicode_escape").decode() if category(char) in ACTING and char not in JOINERS else char
         for char in text
+    )
+
+
+def in_shell(*arguments: str) -> str:
+    """`arguments` as a command line takes them; behind `--` where one would be read as an option."""
+    return " ".join(
+        ["--"] * any(each.startswith("-") for each in arguments) + [shlex.quote(each) for each in arguments]
     )
 
 

@@ -43,6 +43,21 @@ class Deployment:
             }
 
 
+OPEN = {
+    "id": "open",
+    "status": "approved",
+    "requested_at": "2026-01-01T00:00:00Z",
+    "resolved_at": "2026-01-02T00:00:00Z",
+}
+"""A request that was approved long ago."""
+
+
+def leave_open(deployment: Deployment) -> None:
+    """A number is still paid for."""
+    account = deployment.sandbox.accounts
+    account.requests["open"] = OPEN | {"phone_number_id": next(iter(account.numbers))}
+
+
 @pytest.fixture
 def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
     """57 numbers behind HTTP, and the settings that reach them; each request is tried once, so that faults show."""

@@ -15,7 +15,7 @@ import pytest
 
 from talkover.sandbox import Fault
 
-from .conftest import UNAUTHORIZED, Deployment
+from .conftest import UNAUTHORIZED, Deployment, leave_open
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +92,22 @@ def test_what_may_pass_is_tried_again(dag: Any, deployment: Deployment) -> None:
     state, task = run(dag)
     assert (state, task.try_number) == ("success", 3)
     assert deployment.rows()["phone_numbers"] == 57
+
+
+def test_what_is_open_fails_a_dag_of_its_own(
+    dag: Any, deployment: Deployment, capfd: pytest.CaptureFixture[str]
+) -> None:
+    leave_open(deployment)
+    run(dag)
+    state, task = run(importlib.import_module("airflow_dag").talkover_alerts())
+    assert (state, task.try_number) == ("failed", 1)
+    assert "approved_still_listed +" in "".join(capfd.readouterr())
+
+
+def test_that_dag_succeeds_where_nothing_is_open(dag: Any, deployment: Deployment) -> None:
+    deployment.sandbox.accounts.requests.clear()
+    run(dag)
+    assert run(importlib.import_module("airflow_dag").talkover_alerts())[0] == "success"
 
 
 def test_one_run_at_a_time_and_none_for_the_past(dag: Any) -> None:

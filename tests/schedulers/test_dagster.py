@@ -13,9 +13,9 @@ import dagster as dg
 import pytest
 
 from talkover.sandbox import Fault
-from talkover.sync.tables import KEYS
+from talkover.sync.tables import KEYS, MORE_TABLES
 
-from .conftest import UNAUTHORIZED, Deployment
+from .conftest import UNAUTHORIZED, Deployment, leave_open
 
 FILE = Path(__file__).parents[2] / "pipelines/dagster_definitions.py"
 
@@ -42,13 +42,20 @@ def metadata(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
     }
 
 
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    """Asset and check to whether it passed."""
+    return {
+        f"{check.asset_key.path[-1]} {check.check_name}": check.passed for check in result.get_asset_check_evaluations()
+    }
+
+
 def failures(result: dg.ExecuteInProcessResult) -> list[str]:
     return [event.step_failure_data.user_failure_data.description for event in result.get_step_failure_events()]
 
 
-def test_every_table_is_an_asset(definitions: ModuleType) -> None:
+def test_every_table_of_the_two_lists_is_an_asset(definitions: ModuleType) -> None:
     keys = definitions.defs.resolve_asset_graph().get_all_asset_keys()
-    assert {tuple(key.path) for key in keys} == {("talkover", table) for table in KEYS}
+    assert {tuple(key.path) for key in keys} == {("talkover", table) for table in KEYS if table not in MORE_TABLES}
 
 
 def test_dagster_finds_the_definitions_valid(tmp_path: Path) -> None:
@@ -71,7 +78,19 @@ def test_a_run_fills_the_tables_and_shows_what_it_did(definitions: ModuleType, d
         if row["currency"] == "USD" and row["monthly_renewal_cost"] is not None
     ]
     assert numbers["monthly_cost default USD"] == pytest.approx(sum(usd))
-    assert [check.passed for check in result.get_asset_check_evaluations()] == [True, True]
+    assert checks(result) == dict.fromkeys(
+        ["phone_numbers is_fresh", "phone_numbers nothing_is_open", "release_requests is_fresh"], True
+    )
+
+
+def test_what_is_open_is_a_check_that_warns(definitions: ModuleType, deployment: Deployment) -> None:
+    leave_open(deployment)
+    (check,) = [
+        check for check in run(definitions).get_asset_check_evaluations() if check.check_name == "nothing_is_open"
+    ]
+    assert check.severity == dg.AssetCheckSeverity.WARN
+    assert check.metadata["approved_still_listed"].value > 0
+    assert "approved_still_listed +" in (check.description or "")
 
 
 def test_a_second_run_adds_nothing(definitions: ModuleType, deployment: Deployment) -> None:

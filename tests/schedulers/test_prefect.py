@@ -15,7 +15,7 @@ from prefect.testing.utilities import prefect_test_harness
 from talkover import AuthenticationError
 from talkover.sandbox import Fault
 
-from .conftest import UNAUTHORIZED, Deployment
+from .conftest import UNAUTHORIZED, Deployment, leave_open
 
 Load = Flow[[], dict[str, Any]]
 
@@ -78,3 +78,17 @@ def test_what_may_pass_is_tried_again(flow: Load, deployment: Deployment) -> Non
     deployment.sandbox.faults = [Fault("500", times=2)]
     assert flow()["resources"]["phone_numbers"]["added"] == 57
     assert len(deployment.sandbox.seen) == 4
+
+
+def test_what_is_open_fails_a_flow_of_its_own(flow: Load, deployment: Deployment) -> None:
+    leave_open(deployment)
+    flow()
+    state = prefect_flow.talkover_alerts(return_state=True)
+    assert state.is_failed()
+    assert "approved_still_listed +" in state.message
+
+
+def test_that_flow_succeeds_where_nothing_is_open(flow: Load, deployment: Deployment) -> None:
+    deployment.sandbox.accounts.requests.clear()
+    flow()
+    assert prefect_flow.talkover_alerts() == []

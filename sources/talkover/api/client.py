@@ -1,9 +1,11 @@
-"""The two listings of the Talkover API: pages, and the proof that a listing is whole.
+"""The listings of the Talkover API: pages, and the proof that a listing is whole.
 
     GET {base_url}/phone-numbers                    -> Listing of number rows
     GET {base_url}/phone-numbers/release-requests   -> Listing of request rows
+    GET {base_url}/agents                           -> Listing of agent rows
+    GET {base_url}/calls?date_from=…&date_to=…      -> Listing of call rows
 
-Only these two are requested, and only with GET, so a run that failed anywhere can be run again.
+Only these are requested, and only with GET, so a run that failed anywhere can be run again.
 
 The vendor's pages disagree about pagination: the reference pages show one list and no `meta`; the OpenAPI file gives
 `page`, `per_page` (default 20) and `meta`; another page caps `per_page` at 100. Every reading is served here.
@@ -59,6 +61,11 @@ class TalkoverClient:
         self._reading_pause = reading_pause
         self.on_page: Callable[[str, int], None] = lambda _endpoint, _pages: None
 
+    @property
+    def page_size(self) -> Mapping[str, int]:
+        """The parameter that asks for so many rows a page; none once the server has refused it."""
+        return {} if self._per_page is None else {"per_page": self._per_page}
+
     def fetch(
         self,
         endpoint: str,
@@ -66,6 +73,7 @@ class TalkoverClient:
         *,
         filters: Mapping[str, str] | None = None,
         known: pa.ChunkedArray | None = None,
+        grows: bool = False,
     ) -> Listing:
         """Every row of `endpoint`, each page through `read` (called from several threads), and whether that is all.
 
@@ -73,34 +81,35 @@ class TalkoverClient:
         several pages without a total is whole when two readings agree. What is not whole is read again, READINGS times
         in all; the last reading has its `problem`. `known` are ids held before: where one is missing from a list that
         took several answers, a second reading must miss it too, because a number released and another added between two
-        pages hide a third one behind a right total.
+        pages hide a third one behind a right total. A list that `grows` while it is read is whole when it has as many
+        rows as the lowest of its totals.
 
         Raises AuthenticationError, ApiError, UnexpectedPayload, and whatever `read` raises.
         """
         try:
-            listing = self._listing(endpoint, read, filters or {})
+            listing = self._listing(endpoint, read, filters or {}, grows=grows)
             if listing.problem is not None or listing.answers == 1 or listing.holds(known):
                 return listing
             log.info("%s: ids known before are missing; reading once more to be sure", endpoint)
-            again = self._listing(endpoint, read, filters or {})
+            again = self._listing(endpoint, read, filters or {}, grows=grows)
             again.seen |= listing.seen
             return again
         finally:
             self.transport.close()
 
-    def first_page(self, endpoint: str, read: Read) -> Page:
+    def first_page(self, endpoint: str, read: Read, *, filters: Mapping[str, str] | None = None) -> Page:
         """Page 1 alone."""
         try:
-            return self._page(endpoint, read, 1, {"page": 1})
+            return self._page(endpoint, read, 1, {**(filters or {}), "page": 1})
         finally:
             self.transport.close()
 
-    def _listing(self, endpoint: str, read: Read, filters: Mapping[str, str]) -> Listing:
+    def _listing(self, endpoint: str, read: Read, filters: Mapping[str, str], *, grows: bool) -> Listing:
         earlier: set[str] | None = None
 
         def read_once() -> Listing:
             nonlocal earlier
-            pages = self._read_pages(endpoint, read, filters)
+            pages = self._read_pages(endpoint, read, filters, Pages(grows=grows))
             problem, earlier = pages.doubt(earlier), pages.seen
             rows = together(pages.tables, self.transport.where(endpoint))
             return Listing(
@@ -116,11 +125,10 @@ class TalkoverClient:
         listing: Listing = again(read_once)
         return listing
 
-    def _read_pages(self, endpoint: str, read: Read, filters: Mapping[str, str]) -> Pages:
+    def _read_pages(self, endpoint: str, read: Read, filters: Mapping[str, str], pages: Pages) -> Pages:
         def page(number: int, params: Mapping[str, Any] | None = None, read: Read = read) -> Page:
             return self._page(endpoint, read, number, {**filters, **(params or {"page": number})})
 
-        pages = Pages()
         last = page(1)
         pages.take(last)
         last_page = last.last_page or 1
@@ -187,8 +195,7 @@ class TalkoverClient:
                 ) from None
 
         try:
-            size = {} if self._per_page is None else {"per_page": self._per_page}
-            page: Page = self.transport.get(endpoint, {**size, **asked}, parse)
+            page: Page = self.transport.get(endpoint, {**self.page_size, **asked}, parse)
         except ApiError as error:
             if number > 1 or error.status != 422 or "per_page" not in error.fields or self._per_page is None:
                 raise

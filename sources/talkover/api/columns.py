@@ -76,7 +76,8 @@ def _one_by_one(field: Field, values: Sequence[Any], objects: Objects, page: Rea
         try:
             read[index] = field.kind.read(value, page.time_zone)
         except ValueError as error:
-            page.errors.append(field_error(objects, index, field.name, str(error), quote(value)))
+            shown = "a value that may be personal" if field.is_personal else quote(value)
+            page.errors.append(field_error(objects, index, field.name, str(error), shown))
     return read
 
 

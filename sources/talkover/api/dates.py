@@ -1,4 +1,4 @@
-"""Days, instants and counts of days, as Laravel and MySQL write them too."""
+"""Days, instants, and counts of days and seconds, as Laravel and MySQL write them too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from .values import read_text
 
-MAX_DAYS = 1_000_000
+MOST = 1_000_000
+"""Days or seconds."""
 
 UTC = timezone.utc
 _FIRST_DAY, _LAST_DAY = date.min, date.max
@@ -31,22 +32,31 @@ _IS_NO_DATE = re.compile(r"(0000-00-00|-0+1-11-(29|30))([T ].*)?").fullmatch
 
 def read_days(value: Any, _: tzinfo) -> int | None:
     """Whole days: newer Laravel writes 14.37 where older wrote 14, and the count would change with every request."""
+    return _whole(value, "days")
+
+
+def read_seconds(value: Any, _: tzinfo) -> int | None:
+    """Whole seconds."""
+    return _whole(value, "seconds")
+
+
+def _whole(value: Any, what: str) -> int | None:
     if value == "":
         return None
     if type(value) not in (int, str, Decimal):
-        raise ValueError("must be a number of days")
+        raise ValueError(f"must be a number of {what}")
     try:
-        days = Decimal(value)
-        is_too_many = not -MAX_DAYS <= days <= MAX_DAYS
+        count = Decimal(value)
+        is_too_many = not -MOST <= count <= MOST
     except InvalidOperation:
-        raise ValueError("must be a number of days") from None
+        raise ValueError(f"must be a number of {what}") from None
     if is_too_many:
-        raise ValueError("is more than a million days")  # never made an int: 1e999999999 would take hours
-    return int(days)
+        raise ValueError(f"is more than a million {what}")  # never made an int: 1e999999999 would take hours
+    return int(count)
 
 
-def whole_days(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
-    return _within(pa.array(values, arrow), -MAX_DAYS, MAX_DAYS)
+def whole_counts(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
+    return _within(pa.array(values, arrow), -MOST, MOST)
 
 
 def _within(column: pa.Array, first: Any, last: Any) -> pa.Array:

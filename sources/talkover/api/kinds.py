@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from .dates import read_day, read_days, read_instant, whole_calendar_days, whole_days, whole_instants
+from .dates import read_day, read_days, read_instant, read_seconds, whole_calendar_days, whole_counts, whole_instants
 from .money import MONEY_DIGITS, MONEY_PLACES, read_money, whole_money
 from .values import read_currency, read_flag, read_id, read_reference, read_text
 
@@ -84,6 +84,7 @@ TEXT = Kind("text", frozenset({str, _NULL}), _as_they_are, read_text)
 CURRENCY = Kind("text", frozenset({str, _NULL}), _none_blank, read_currency)
 FLAG = Kind("bool", frozenset({bool, _NULL}), _as_they_are, read_flag)
 MONEY = Kind("decimal", frozenset({int, Decimal, _NULL}), whole_money, read_money)
-DAYS = Kind("bigint", frozenset({int, _NULL}), whole_days, read_days)
+DAYS = Kind("bigint", frozenset({int, _NULL}), whole_counts, read_days)
+SECONDS = Kind("bigint", frozenset({int, _NULL}), whole_counts, read_seconds)
 DAY = Kind("date", frozenset({str, _NULL}), whole_calendar_days, read_day)
 INSTANT = Kind("timestamp", frozenset({str, _NULL}), whole_instants, read_instant)

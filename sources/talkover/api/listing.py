@@ -57,12 +57,13 @@ class Listing:
 
 @dataclass
 class Pages:
-    """The pages of one reading, as they come.
+    """The pages of one reading, as they come, of a list that `grows` meanwhile or does not.
 
     `repeats`: a look brought known rows again. `ended`: it brought nothing new, and the API spoke of nothing more.
     `stopped`: why no more are asked for though the API speaks of more.
     """
 
+    grows: bool = False
     tables: list[pa.Table] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     totals: set[int] = field(default_factory=set)
@@ -119,6 +120,8 @@ class Pages:
 
     def doubt(self, earlier: set[str] | None) -> str | None:
         """Why they may not be the whole list; None where nothing speaks against it."""
+        if self.grows and self.totals and len(self.seen) >= min(self.totals):
+            return None
         if len(self.totals) > 1:
             return f"its pages name different totals ({', '.join(map(str, sorted(self.totals)))})"
         if len(self.seen) == self.total:

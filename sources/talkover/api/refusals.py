@@ -10,18 +10,20 @@ import json
 import re
 from typing import Any
 
+from .fields import AGENTS, CALLS
+
 RETRYABLE_STATUS = frozenset({408, 425, 429})
 FOLDED_LENGTH = 100_000
 """Characters of a text that are examined."""
 
 ADVICE = {
     401: "The token is wrong, expired or missing: each Talkover environment has its own",
-    403: "The token is known, but may not read {rows}: give it that permission. To load the rest meanwhile: "
-    "`talkover load --without {resource}`",
-    404: "Either base_url is wrong, or the API of this account has no {rows}. To load the rest: "
-    "`talkover load --without {resource}`",
+    403: "The token is known, but may not read {rows}: give it that permission. To load the rest meanwhile: {rest}",
+    404: "Either base_url is wrong, or the API of this account has no {rows}. To load the rest: {rest}",
 }
 """What the API's own refusals want; those of a firewall say nothing of the token."""
+REST = "`talkover load --without {resource}`"
+REST_OF_MORE = "leave {resource} out of `--with`"
 NOT_THE_API = "That is not the API, but something on the way to {host} (a firewall, a proxy), or base_url is wrong"
 
 
@@ -53,7 +55,8 @@ def advice_on(endpoint: str, status: int, is_of_the_api: bool, host: str) -> str
         return None if is_passing(status) else NOT_THE_API.format(host=host)
     name = endpoint.rpartition("/")[2]
     resource, rows = name.replace("-", "_"), name.replace("-", " ")
-    return ADVICE[status].format(resource=resource, rows=rows) if status in ADVICE else None
+    rest = (REST_OF_MORE if endpoint in (AGENTS, CALLS) else REST).format(resource=resource)
+    return ADVICE[status].format(rows=rows, rest=rest) if status in ADVICE else None
 
 
 def server_message(answer: Any) -> str | None:

@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, cast
@@ -42,11 +43,21 @@ CLOCK_HOURS = 1
 log = logging.getLogger("talkover")
 
 
+@dataclass(frozen=True)
+class Answer:
+    """One answer as it came."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class Transport:
     """Asks one environment of the API. Safe to use from several threads.
 
     `timeout` and `max_wait` are in seconds, `backoff` is the factor of the exponential wait; a 429 is waited out for
-    `max_wait` in all, other passing faults for `max_attempts` requests. `environment` names the token in errors.
+    `max_wait` in all, other passing faults for `max_attempts` requests. `environment` names the token in errors, `pace`
+    counts its requests.
     Raises ConfigurationError for a token or address that cannot be used safely.
     """
 
@@ -61,8 +72,9 @@ class Transport:
         max_attempts: int = 5,
         backoff: float = 1,
         max_wait: float = 300,
+        pace: Pace | None = None,
     ) -> None:
-        self.pace = Pace()
+        self.pace = pace or Pace()
         self.clock_ahead = 0.0
         """Seconds that this machine's clock is ahead of the API's, by the `Date` of the latest answer."""
         self._token = checked_token(token, environment)
@@ -96,6 +108,14 @@ class Transport:
         except _Retryable as fault:
             raise fault.error from None
 
+    def look(self, endpoint: str, params: Mapping[str, Any]) -> Answer:
+        """Whatever `endpoint` answers, asked once. Raises ApiError, UnexpectedPayload where no whole answer comes."""
+        try:
+            response, body = self._send(endpoint, params)
+        except _Retryable as fault:
+            raise fault.error from None
+        return Answer(response.status_code, response.headers, body)
+
     def refuse_a_wrong_clock(self) -> None:
         """Raises ConfigurationError where this machine's clock and that of the latest answer are CLOCK_HOURS apart.
 
@@ -118,6 +138,15 @@ class Transport:
         self.session.close()
 
     def _ask(self, endpoint: str, params: Mapping[str, Any], read: Callable[[Any], Any]) -> Any:
+        response, body = self._send(endpoint, params)
+        if response.status_code == 200:
+            # One answer at a time: several are no faster in one interpreter, and each takes many times its size.
+            with self._one_at_a_time:
+                return read(self._parse(endpoint, body))
+        raise self._refusal(endpoint, response, body)
+
+    def _send(self, endpoint: str, params: Mapping[str, Any]) -> tuple[requests.Response, bytes]:
+        """One request; the answer and its whole body."""
         self._limiter.acquire()
         headers: Mapping[str, str] = {}
         try:
@@ -125,16 +154,11 @@ class Transport:
             with self.session.get(url, params=dict(params), timeout=self._timeout, stream=True) as response:
                 headers = response.headers
                 self.clock_ahead = time.time() - server_time(headers)
-                body = self._read_body(endpoint, response)
+                return response, self._read_body(endpoint, response)
         except (requests.RequestException, Urllib3Error) as error:
             raise self._lost(endpoint, error) from error
         finally:
             self._limiter.release(headers)
-        if response.status_code == 200:
-            # One answer at a time: several are no faster in one interpreter, and each takes many times its size.
-            with self._one_at_a_time:
-                return read(self._parse(endpoint, body))
-        raise self._refusal(endpoint, response, body)
 
     def _lost(self, endpoint: str, error: Exception) -> Exception:
         """What a request ends in that got no complete answer: the address, and the network's own cause.

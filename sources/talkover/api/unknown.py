@@ -23,7 +23,9 @@ MARK = "__v_"
 
 
 def unknown_values(resource: Resource, objects: Objects, page: Reading) -> dict[str, list[Any]]:
-    """Field to its values, of every field that has one."""
+    """Field to its values, of every field that has one; of none where it may hold a secret."""
+    if resource.may_hold_secrets:
+        return {}
     known = {field.name for field in resource.fields} | resource.objects.keys() | resource.lists.keys()
     names = set().union(*objects.rows) - known
     if len(names) > MAX_NEW_FIELDS:

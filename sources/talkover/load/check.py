@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import dlt
-import pyarrow as pa
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
 from ..api.client import TalkoverClient
-from ..api.fields import PHONE_NUMBERS, RELEASE_REQUESTS
+from ..api.fields import AGENTS, CALLS, PHONE_NUMBERS, RELEASE_REQUESTS
 from ..api.page import Page
-from ..api.reading import Json
 from ..errors import LoadError, TalkoverError
-from ..sync.changes import guard_account, guard_removal
-from ..sync.settings import configured_clients, configured_without
+from ..sync.held import last_runs
+from ..sync.settings import configured_clients, configured_more, configured_without
+from ..sync.tables import MORE_RESOURCES
 from .connection import connect
 from .failures import translate_errors
 from .pipeline import Place, open_pipeline
 from .settings import defaults
+from .summary import left_behind
+from .tokens import Compared, loaded_ids, read_ids
 
-ENDPOINTS = (("phone_numbers", PHONE_NUMBERS, "numbers"), ("release_requests", RELEASE_REQUESTS, "requests"))
+ENDPOINTS = (
+    ("phone_numbers", PHONE_NUMBERS, "numbers"),
+    ("release_requests", RELEASE_REQUESTS, "requests"),
+    ("agents", AGENTS, "agents"),
+    ("calls", CALLS, "calls since yesterday"),
+)
 """Resource, endpoint, and what its rows are called."""
 
 
@@ -41,30 +48,38 @@ def check_account(destination: Any = None, dataset: str | None = None) -> Iterat
     """A finding for each environment and endpoint, and one for the destination. Raises ConfigurationError."""
     with translate_errors(), defaults:
         place = Place.of(open_pipeline(destination, dataset))
-        clients, without = configured_clients(), configured_without()
+        clients, without, more = configured_clients(), configured_without(), configured_more()
+        loaded = loaded_ids(place)
+        lists = {
+            resource: Compared(resource, rows, loaded[resource])
+            for resource, _, rows in ENDPOINTS
+            if resource in loaded  # calls are not: those since yesterday are others each day
+        }
         for key, client in clients.items():
             for resource, endpoint, rows in ENDPOINTS:
                 what = f"environment {key}: /{endpoint}"
                 if resource in without:
                     yield Finding(what, True, "not requested, as configured with `without`")
-                else:
-                    held = _held(place, key) if resource == "phone_numbers" else set()
-                    yield _try_token(what, client, endpoint, rows, held)
+                    continue
+                is_more = resource in MORE_RESOURCES and resource not in more
+                is_good, says = _try_token(key, client, endpoint, rows, None if is_more else lists.get(resource))
+                if is_more and is_good:
+                    says = f"{says}; `--with {endpoint}` loads them"
+                elif is_more:
+                    says = f"not loaded, and out of this token's reach: {says}"
+                yield Finding(what, is_good or is_more, says)
+        yield from _left_behind(place, clients)
         yield _try_destination(f"destination {place.pipeline.destination.destination_name}", place)
 
 
-def _try_token(what: str, client: TalkoverClient, endpoint: str, rows: str, held: set[str]) -> Finding:
+def _try_token(key: str, client: TalkoverClient, endpoint: str, rows: str, lists: Compared | None) -> tuple[bool, str]:
+    """Whether its list is as it should be, and what to say of it."""
     try:
-        page = client.first_page(endpoint, _ids)
+        page = client.first_page(endpoint, read_ids, filters=since_yesterday() if endpoint == CALLS else {})
         client.transport.refuse_a_wrong_clock()
-        if held and held.isdisjoint(page.rows["id"].to_pylist()):
-            listed = client.fetch(endpoint, _ids).seen
-            figures = (client.transport.where(endpoint), len(listed), len(held), len(held - listed))
-            guard_account(*figures)
-            guard_removal(*figures)
-        return Finding(what, True, _describe(page, rows))
+        return True, _describe(page, rows) + (lists.compare(key, client, page) if lists else "")
     except TalkoverError as error:
-        return Finding(what, False, str(error))
+        return False, str(error)
 
 
 def _try_destination(what: str, place: Place) -> Finding:
@@ -75,19 +90,19 @@ def _try_destination(what: str, place: Place) -> Finding:
         return Finding(what, False, str(error))
 
 
-def _held(place: Place, environment_key: str) -> set[str]:
-    """The ids of the numbers that the destination holds of an environment; none where it does not answer."""
+def _left_behind(place: Place, configured: Collection[str]) -> Iterator[Finding]:
+    """A finding for each environment that is in the tables only: no fault where another pipeline loads it."""
     if place.is_missing:
-        return set()
+        return
     with suppress(LoadError, DestinationUndefinedEntity), connect(place) as client:
-        numbers = client.make_qualified_table_name("phone_numbers")
-        query = f"select id from {numbers} where environment_key = %s"  # noqa: S608  our own name
-        return {row[0] for row in client.execute_sql(query, environment_key)}
-    return set()
+        for key, last in last_runs(client).items():
+            if key not in configured and not last.is_retired:
+                yield Finding(f"environment {key}", True, left_behind(key, last))
 
 
-def _ids(rows: Sequence[Json]) -> pa.Table:
-    return pa.table({"id": pa.array([str(row.get("id")) for row in rows], pa.string())})
+def since_yesterday() -> dict[str, str]:
+    """Nobody knows how many calls there are in all."""
+    return {"date_from": f"{datetime.now(timezone.utc) - timedelta(days=1):%Y-%m-%d}"}
 
 
 def _describe(page: Page, rows: str) -> str:

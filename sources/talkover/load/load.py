@@ -1,6 +1,6 @@
 """A whole load, as a schedule needs it: lock, what was left pending, listing, load with retries, views, summary.
 
-    Talkover API → talkover_source → dlt pipeline → destination → views → Summary
+    Talkover API → talkover_source → dlt pipeline → destination → calls, window by window → views → Summary
 
 Running it again is always safe: what is there is read from the destination, and only differences are sent.
 """
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext, suppress
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +25,25 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_expo
 
 from .. import views
 from ..dlt_internals import load_one_table_at_a_time, make_missing_tables
-from ..errors import NothingLoaded, ViewError
+from ..errors import CallsError, NothingLoaded, RunInProgress, TalkoverError, ViewError
+from ..sync.held import last_runs
+from ..sync.others import Others
 from ..sync.source import talkover_source
+from ..sync.tables import CHANGE_LOGS, MORE_RESOURCES
 from ..views import Views
+from ..views.thresholds import Thresholds
 from .connection import connect
 from .failures import causes_of, first_line, translate_errors
 from .lock import WAIT_SECONDS, dataset_lock, pipeline_lock
 from .pipeline import PIPELINE, Place, open_pipeline, what_to_run
+from .remembered import forget_another_destination, forget_torn_schemas, notes_of_history_elsewhere, remember_load
 from .settings import defaults
-from .summary import Summary, read_summary
+from .summary import Summary, left_behind, read_summary
 
 LOAD_ATTEMPTS = 3
-LOCATION = "talkover_destination"
-"""Where dlt's local state keeps what destination it belongs to."""
+CALL_TABLES = MORE_RESOURCES["calls"]
+LITTLE_MEMORY = "4MiB"
+"""Of DuckDB, between two windows of calls."""
 
 log = logging.getLogger("talkover")
 
@@ -62,47 +70,113 @@ def load_account(
         source_arguments: see `talkover_source`.
 
     Raises:
-        RunInProgress: another load was still at work after the wait.
+        RunInProgress: another load was still at work after the wait, or finished while this one was at work.
+        CallsError: all else is loaded, and calls up to some day.
         ViewError: the data is loaded, but a view could not be created.
         TalkoverError: nothing is lost; the next run starts from what the destination holds.
     """
     started = time.monotonic()
     with translate_errors(), pipeline_lock(pipeline_name, wait_seconds), defaults:
         source = talkover_source(**source_arguments)
+        thresholds = views.configured_thresholds()
         pipeline = open_pipeline(destination, dataset, pipeline_name, progress)
         place = Place.of(pipeline)
-        with dataset_lock(place, wait_seconds), _kept_open(place):
-            _forget_torn_schemas(pipeline)
-            _forget_other_destination(place)
-            if place.dialect == "duckdb":  # concurrent tables are no faster, and take a third more memory
-                load_one_table_at_a_time(pipeline)
-            notes = _finish_pending(pipeline)
-            load_id = _run(pipeline, source)
+        with dataset_lock(place, wait_seconds), _kept_open(place) as kept:
+            notes = settle(place)
+            for note in (elsewhere := notes_of_history_elsewhere(place)):
+                log.warning(note)
+            are_calls_wanted = not source.selected_resources.keys().isdisjoint(CALL_TABLES)
+            load_id = _run_alone(place, source.with_resources(*source.selected_resources.keys() - set(CALL_TABLES)))
+            remember_load(place)
+            call_loads, failure = _load_calls(place, kept, source_arguments) if are_calls_wanted else (None, None)
             with connect(place) as client:
-                made = _create_views(client, pipeline) if create_views else Views()
-                summary = read_summary(client, place, load_id, notes + made.notes, time.monotonic() - started)
+                made = _create_views(client, pipeline, thresholds) if create_views else Views()
+                notes += [*elsewhere, *made.notes, *_of_others(client, load_id)]
+                seconds = time.monotonic() - started
+                summary = read_summary(client, place, load_id, call_loads, notes=notes, seconds=seconds)
+    if failure:
+        raise CallsError(failure, summary) from failure
     if made.failed:
         raise ViewError(made.failed, summary)
     return summary
 
 
-def _create_views(client: Any, pipeline: dlt.Pipeline) -> Views:
-    return views.create_views(client, Path(pipeline.working_dir), again=False)
+def settle(place: Place) -> list[str]:
+    """Finishes what an earlier run left in dlt's working directory, or forgets what is of no use; returns notes."""
+    forget_torn_schemas(place.pipeline)
+    forget_another_destination(place)
+    if place.dialect == "duckdb":  # concurrent tables are no faster, and take a third more memory
+        load_one_table_at_a_time(place.pipeline)
+    return _finish_pending(place.pipeline)
+
+
+def _load_calls(place: Place, kept: Any, source_arguments: dict[str, Any]) -> tuple[list[str], TalkoverError | None]:
+    """Loads calls window by window, each before the next is fetched: memory does not grow with history, and what was
+    loaded stays. Returns the ids of the loads, and what they ended in where that was no good end.
+
+    `kept` is the connection to the file of DuckDB; None elsewhere.
+    """
+    most: int | None = source_arguments.get("calls_most_windows")
+    arguments = source_arguments | {"calls": True, "calls_most_windows": 1}
+    arguments["observed_at"] = source_arguments.get("observed_at") or datetime.now(timezone.utc)
+    loads: list[str] = []
+    try:
+        with translate_errors():
+            source = talkover_source(**arguments).with_resources(*CALL_TABLES)
+            while (most is None or len(loads) < most) and (load_id := _run_alone(place, source)):
+                loads.append(load_id)
+                if kept:
+                    _write_out(kept)
+    except TalkoverError as error:
+        return loads, error
+    return loads, None
+
+
+def _write_out(client: Any) -> None:
+    """DuckDB would keep in memory all that it has read and written until its file is closed.
+
+    The vacuum of a checkpoint reads whole tables again, to win back the little space of the calls that changed. What
+    is freed goes back to the system from the first threshold on, 128 MiB unless it is set.
+    """
+    ((limit,),) = client.execute_sql("select current_setting('memory_limit')")
+    for statement in (
+        "set global max_vacuum_tasks = 0",
+        f"set global allocator_flush_threshold = '{LITTLE_MEMORY}'",
+        "checkpoint",
+        f"set global memory_limit = '{LITTLE_MEMORY}'",
+        f"set global memory_limit = '{limit}'",
+    ):
+        client.execute_sql(statement)
+
+
+def _of_others(client: Any, load_id: str) -> list[str]:
+    """A note for each environment in the tables that was not part of this load."""
+    runs = last_runs(client)
+    return [left_behind(key, last) for key, last in runs.items() if last.load_id != load_id and not last.is_retired]
+
+
+def _create_views(client: Any, pipeline: dlt.Pipeline, thresholds: Thresholds) -> Views:
+    return views.create_views(client, Path(pipeline.working_dir), again=False, thresholds=thresholds)
 
 
 def create_views_alone(destination: Any = None, dataset: str | None = None, pipeline_name: str = PIPELINE) -> Views:
     """Creates the views over tables that are there already. Raises NothingLoaded where the dataset is not."""
     with translate_errors(), pipeline_lock(pipeline_name, WAIT_SECONDS), defaults:
+        thresholds = views.configured_thresholds()
         place = Place.of(open_pipeline(destination, dataset, pipeline_name))
-        if not _is_loaded(place):
-            raise NothingLoaded(
-                f"dataset {place.pipeline.dataset_name!r} does not exist yet: {what_to_run(pipeline_name)}"
-            )
+        refuse_nothing(place)
         with dataset_lock(place, WAIT_SECONDS), connect(place) as client:
-            return views.create_views(client, Path(place.pipeline.working_dir))
+            return views.create_views(client, Path(place.pipeline.working_dir), thresholds=thresholds)
 
 
-def _is_loaded(place: Place) -> bool:
+def refuse_nothing(place: Place) -> None:
+    """Raises NothingLoaded where the dataset is not there."""
+    if not is_loaded(place):
+        what = what_to_run(place.pipeline.pipeline_name)
+        raise NothingLoaded(f"dataset {place.pipeline.dataset_name!r} does not exist yet: {what}")
+
+
+def is_loaded(place: Place) -> bool:
     """Whether the dataset is there."""
     if place.is_missing:
         return False
@@ -111,30 +185,8 @@ def _is_loaded(place: Place) -> bool:
 
 
 def _kept_open(place: Place) -> AbstractContextManager[Any]:
-    """DuckDB opens a file, and writes it out, once for all the steps of a run instead of once for each."""
+    """DuckDB opens a file, and writes it out, once for all that is done meanwhile instead of once for each step."""
     return connect(place) if place.file else nullcontext()
-
-
-def _forget_torn_schemas(pipeline: dlt.Pipeline) -> None:
-    """A full disk leaves files in dlt's working directory that it takes for schemas, and cannot read ever after."""
-    if not all(map(pipeline.schemas.has_schema, pipeline.schemas.list_schemas())):
-        log.info("the working directory of %s holds an incomplete schema: recreated", pipeline.pipeline_name)
-        pipeline.drop()
-
-
-def _forget_other_destination(place: Place) -> None:
-    """What dlt's working directory holds for another file, server or dataset must not be loaded into this one."""
-    pipeline = place.pipeline
-    # The first is what an engine can reach, of BigQuery a region alone; the second what dlt shows of the credentials.
-    location = f"{place.location} {place.config} {pipeline.dataset_name}"
-    try:
-        before = pipeline.get_local_state_val(LOCATION)
-    except KeyError:
-        before = location
-    if before != location:
-        log.info("the working directory of %s belongs to another destination: recreated", pipeline.pipeline_name)
-        pipeline.drop()
-    pipeline.set_local_state_val(LOCATION, location)
 
 
 def _finish_pending(pipeline: dlt.Pipeline) -> list[str]:
@@ -157,10 +209,40 @@ def _finish_pending(pipeline: dlt.Pipeline) -> list[str]:
     return ["finished what an earlier run left pending"]
 
 
+def _run_alone(place: Place, source: DltSource) -> str:
+    """`_run`, after which nothing stands twice: raises RunInProgress where another load finished meanwhile.
+
+    The source looks for one before the load step. One that came into that step is seen by the load that is done last,
+    which takes back what it logged.
+    """
+    others = Others(lambda: connect(place), source.schema)
+    load_id = _run(place.pipeline, source)
+    if load_id and (done := others.done(own=load_id)):
+        with connect(place) as client:
+            _take_back(client, load_id, done)
+        raise RunInProgress(
+            f"{next(iter(done.values()))} was loaded into dataset {place.dataset!r} at the same time: what this one "
+            "logged was taken back. Run it again"
+        )
+    return load_id
+
+
+def _take_back(client: Any, load_id: str, others: Collection[str]) -> None:
+    """The next run finds and logs again what differs. Windows of calls it also reads again where others loaded them:
+    dlt's staging tables belong to all loads of the dataset, so calls of either may be missing.
+    """
+    for table in (*CHANGE_LOGS, "load_runs", "call_windows"):
+        loads = [load_id, *others] if table == "call_windows" else [load_id]
+        name, of_row = client.make_qualified_table_name(table), client.escape_column_name("_dlt_load_id")
+        which = ", ".join(["%s"] * len(loads))
+        with suppress(DestinationUndefinedEntity):
+            client.execute_sql(f"delete from {name} where {of_row} in ({which})", *loads)  # noqa: S608  our own names
+
+
 def _run(pipeline: dlt.Pipeline, source: DltSource | None = None) -> str:
     """Runs `source`, or what is pending, and tries the load step again where that may help: it never lists twice.
 
-    Returns the id of the load package that came last.
+    Returns the id of the load package that came last, none where nothing was extracted.
     """
     to_extract = source
     for attempt in Retrying(
@@ -177,7 +259,7 @@ def _run(pipeline: dlt.Pipeline, source: DltSource | None = None) -> str:
                 if _is_missing_table(error):
                     make_missing_tables(pipeline)
                 raise
-    return info.loads_ids[-1] if info else ""
+    return info.loads_ids[-1] if info and info.loads_ids else ""
 
 
 def _is_missing_table(error: BaseException) -> bool:

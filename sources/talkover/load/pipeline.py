@@ -25,8 +25,13 @@ def open_pipeline(
     dataset: str | None = None,
     pipeline_name: str = PIPELINE,
     progress: Collector | None = None,
+    *,
+    folder: str = "",
 ) -> dlt.Pipeline:
-    """The pipeline, not connected yet. Raises ConfigurationError for a destination that cannot work."""
+    """The pipeline, not connected yet; its working directory is in `folder`, or where dlt keeps them.
+
+    Raises ConfigurationError for a destination that cannot work.
+    """
     configured_destination, configured_dataset = configured_target(pipeline_name)
     if pipeline_name == DEMO_PIPELINE:
         # Never into the real file or warehouse, wherever that is configured to be.
@@ -38,7 +43,11 @@ def open_pipeline(
     if not isinstance(dataset, str) or not dataset.strip():
         raise ConfigurationError(f"{dataset!r} is not a valid dataset name")
     pipeline = dlt.pipeline(
-        pipeline_name, destination=destination, dataset_name=dataset, progress=progress or NULL_COLLECTOR
+        pipeline_name,
+        pipelines_dir=folder,
+        destination=destination,
+        dataset_name=dataset,
+        progress=progress or NULL_COLLECTOR,
     )
     refuse_unfit(pipeline)
     keep_files_here(pipeline)

@@ -10,13 +10,15 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, NothingLoaded
 from ..load.pipeline import PIPELINE
 from ..money import UNKNOWN
 from ..text import visible
 from .read import read_view
 
 MONTHS = 12
+STALE_DAYS = 2
+"""Loads are daily or more often: what is older says so."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,14 @@ class Account:
     @cached_property
     def _runs(self) -> pd.DataFrame:
         return read_view("load_runs", columns=["environment_key", "observed_at"], **self._where)
+
+    @cached_property
+    def has_calls(self) -> bool:
+        """Whether calls were loaded of any of `environments`."""
+        try:
+            return len(self.view("call_coverage")) > 0
+        except NothingLoaded:  # an earlier version made the views
+            return False
 
     @cached_property
     def months(self) -> list[pd.Timestamp]:

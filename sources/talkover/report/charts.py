@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,6 +12,9 @@ from ..money import digits, money, signed, signed_mean
 from .costs import total
 from .drawing import BLUE, GREEN, GREY, ORANGE, PALE, Chart, draw, hide_x, label_months, legend
 from .wording import Words, count
+
+TITLE_LETTERS = 54
+"""On a line, of a title that holds names of the account."""
 
 
 def run_rate_by_month(monthly: pd.DataFrame) -> Chart | Words:
@@ -238,6 +242,42 @@ def counts_by_month(counts: pd.DataFrame, message: str, columns: dict[str, str])
             legend(axes)
 
     return draw(message, counts, panel, lambda _: 1.4)
+
+
+def calls_by(calls: pd.DataFrame, message: str) -> Chart | Words:
+    """`usage.by_calls`: the calls of each value, most called first, with the share that was answered."""
+
+    def panel(axes: Axes, values: pd.DataFrame) -> None:
+        whole, most = values["calls"].sum(), values.iloc[0]
+        title = f"{most['group']}: {count(whole, 'call')}, most: {most['label']} ({most['calls'] / whole:.0%})"
+        axes.set_title(fill(title, TITLE_LETTERS))
+        texts = [
+            f"{count(number, 'call')}, {answered / number:.0%} answered"
+            for number, answered in zip(values["calls"], values["answered"], strict=True)
+        ]
+        _bars(axes, values["label"], values["calls"].astype(float), texts)
+
+    return draw(message, calls, panel, lambda values: 0.35 + 0.2 * max(len(values), 2))
+
+
+def calls_by_hour(calls: pd.DataFrame, message: str) -> Chart | Words:
+    """`usage.by_hour`: the calls that began in each hour of the day."""
+
+    def panel(axes: Axes, hours: pd.DataFrame) -> None:
+        numbers = hours["calls"].astype(int)
+        most = hours.loc[numbers.idxmax()]
+        colours = [BLUE if hour == most["hour_of_day"] else PALE for hour in hours["hour_of_day"]]
+        axes.bar(hours["hour_of_day"], numbers, color=colours, width=0.8)
+        hour = most["hour_of_day"]
+        title = f"{most['group']}: most from {hour}:00 to {hour}:59 UTC ({most['calls']:,})"
+        axes.set_title(fill(title, TITLE_LETTERS))
+        axes.set_xticks(range(0, 24, 3), [f"{hour}:00" for hour in range(0, 24, 3)])
+        axes.tick_params(axis="x", length=0)
+        axes.set_xlim(-0.6, 23.6)
+        axes.set_ylim(0, max(numbers.max(), 1) * 1.05)
+        axes.set_yticks([])
+
+    return draw(message, calls, panel, lambda _: 1.2)
 
 
 def lead_times(times: pd.DataFrame) -> Chart | Words:

@@ -12,19 +12,22 @@ from ..money import UNKNOWN
 
 CATEGORIES = (
     "bucket|capability|capability_set|change_type|country_code|currency|current_status|environment_key|finding"
-    "|outcome|resource|status|type"
+    "|outcome|party_country_code|resource|status|type"
 )
 MONEY = (
-    "cash|cost_at_stake|current_price|saving"
+    "cash|cost_at_stake|cost_per_answered_call|cost_per_minute|current_price|saving"
     "|(added|closing|monthly|monthly_renewal|opening|previous_monthly|removed|repriced)_cost"
 )
 BY_NAME: tuple[tuple[str, pa.DataType], ...] = (
+    (r"phone_numbers", pa.string()),  # the list of an agent
     (r"\w+_at|valid_from|valid_to", pa.timestamp("us", "UTC")),
-    (r"month|next_month|renewal_date|\w+_on", pa.timestamp("s")),
-    (r"auto_renewal|\w+_complete|(is|has)_\w+", pa.bool_()),
+    (r"complete_from|complete_until|first_day|last_day|month|next_month|renewal_date|\w+_on", pa.timestamp("s")),
+    (r"auto_renewal|on_agent|on_number|\w+_complete|(is|has)_\w+", pa.bool_()),
     (r"approval_rate|median_days|(mean|share)_\w+", pa.float64()),
     (r"age_days|agent_count|api_total|days_\w+|lead_time_days|listed|overdue|p90_days|without_\w+", pa.int64()),
     (r"numbers|numbers_\w+|\w+_numbers|requests|requests_\w+|\w+_(added|changed|listed|removed|total)", pa.int64()),
+    (r"answered|callers|calls|calls_(in|out|unknown_direction)|hour_of_day|test_calls|windows", pa.int64()),
+    (r"minutes", pa.decimal128(MONEY_DIGITS, MONEY_PLACES)),
 )
 """Types that a column's name promises, whatever the driver gave and however few values there are."""
 

@@ -83,7 +83,7 @@ def draw(
         for axes, members in zip(panels, shown, strict=True):
             axes.set_title(members["group"].iloc[0])
             panel(axes, members)
-        titles = "; ".join(axes.get_title("left") for axes in panels)
+        titles = "; ".join(axes.get_title("left").replace("\n", " ") for axes in panels)
         svg = _as_svg(picture)
     more = len(groups) - len(shown)
     message += f" {count(more, 'smaller group')} not drawn." if more else ""

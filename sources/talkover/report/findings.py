@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -15,7 +16,10 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Kind:
-    """All findings of one kind, as the report shows them. `at_stake` is an amount a currency, if any."""
+    """All findings of one kind, as the report shows them. `at_stake` is an amount a currency, if any.
+
+    `id` is the finding; where one comes in several descriptions, that of the first.
+    """
 
     id: str
     description: str
@@ -42,7 +46,13 @@ def kinds_of_findings(findings: pd.DataFrame) -> list[Kind]:
         kinds.append(
             (not at_stake, -len(members), Kind(code, description, action, f"{len(members):,}", at_stake, table))
         )
-    return [kind for *_, kind in sorted(kinds, key=lambda kind: kind[:2])]
+    in_order = [kind for *_, kind in sorted(kinds, key=lambda kind: kind[:2])]
+    seen: Counter[str] = Counter()
+    for place, kind in enumerate(in_order):
+        seen[kind.id] += 1
+        if seen[kind.id] > 1:
+            in_order[place] = replace(kind, id=f"{kind.id}-{seen[kind.id]}")
+    return in_order
 
 
 def most_expensive_of_each_group(findings: pd.DataFrame) -> pd.DataFrame:

@@ -23,7 +23,9 @@ from ..load.settings import Defaults
 from .account import Account
 from .wording import listed
 
-NOTEBOOKS = ("monthly_cost", "capability_mix", "release_requests")
+NOTEBOOKS = ("monthly_cost", "capability_mix", "release_requests", "number_usage")
+OF_CALLS = ("number_usage",)
+"""Those that have nothing to say where no calls were loaded."""
 CELL_SECONDS = 300
 START = """
 import sys
@@ -48,6 +50,11 @@ def notebooks_folder() -> Path:
     raise ReportError(
         f"there are no notebooks in {listed(str(folder) for folder in folders)}: install the whole package"
     )
+
+
+def notebooks_of(account: Account) -> list[str]:
+    """The notebooks that have something to say of `account`."""
+    return [name for name in NOTEBOOKS if account.has_calls or name not in OF_CALLS]
 
 
 def execute(path: Path, account: Account) -> Any:

@@ -24,7 +24,7 @@ from ..load.connection import connect
 from ..load.failures import translate_errors
 from ..load.pipeline import PIPELINE, Place, open_pipeline, what_to_run
 from ..load.settings import defaults
-from ..sync.tables import KEYS
+from ..sync.tables import KEYS, MORE_RESOURCES
 from ..views import view_names
 from .columns import typed
 
@@ -104,7 +104,9 @@ def read_arrow(
             table = _select(place, name, [columns] if isinstance(columns, str) else columns, wanted)
         except DestinationUndefinedEntity:
             holds_no = f"{place.shown} holds no {name} in dataset {place.pipeline.dataset_name!r}"
-            raise NothingLoaded(f"{holds_no} yet: {what_to_run(pipeline_name)}") from None
+            resource = next((more for more, tables in MORE_RESOURCES.items() if name in tables), None)
+            loads_it = f"`talkover load --with {resource}` loads it" if resource else what_to_run(pipeline_name)
+            raise NothingLoaded(f"{holds_no} yet: {loads_it}") from None
     return typed(table)
 
 

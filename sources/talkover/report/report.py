@@ -20,16 +20,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .. import __version__
 from ..errors import ConfigurationError, ReportError
-from .account import Account
+from ..sync.tables import RESOURCES
+from .account import STALE_DAYS, Account
 from .findings import kinds_of_findings
 from .first_screen import actions, bill, changes, converted, lines, savings
-from .kernel import NOTEBOOKS, bounded, kernel, notebooks_folder, run
+from .kernel import bounded, kernel, notebooks_folder, notebooks_of, run
 from .rates import Rates
 from .wording import MARKDOWN, count, listed
 
 HOW_TO = "how-to"
 """Tag of the cells that explain how to run a notebook: the reader of a report need not know."""
-STALE_DAYS = 2
 Say = Callable[[str], None]
 
 
@@ -53,11 +53,12 @@ def write_report(account: Account, out: Path, say: Say = lambda _: None, *, rate
     folder = notebooks_folder()
     with bounded():
         front = _front(account, rates)  # before the notebooks: what cannot be reported on fails at once
+        names = notebooks_of(account)
     sections = []
-    say(f"{NOTEBOOKS[0]} (1 of {len(NOTEBOOKS)})")
-    with kernel(NOTEBOOKS[0]) as client:
-        for place, name in enumerate(NOTEBOOKS, start=1):
-            say(f"{name} ({place} of {len(NOTEBOOKS)})")
+    say(f"{names[0]} (1 of {len(names)})")
+    with kernel(names[0]) as client:
+        for place, name in enumerate(names, start=1):
+            say(f"{name} ({place} of {len(names)})")
             sections.append(to_section(run(folder / f"{name}.ipynb", account, client), name))
     say("writing")
     pages = Environment(loader=PackageLoader("talkover.report", "."), autoescape=True, undefined=StrictUndefined)
@@ -127,15 +128,21 @@ def _markdown(text: str, name: str, section: Section) -> str:
             if token.type == "heading_open":
                 id = f"{name}-{len(section.contents)}"
                 token.attrSet("id", id)
-                section.contents.append((id, tokens[place + 1].content, level))
+                heading = "".join(part.content for part in tokens[place + 1].children or ())
+                section.contents.append((id, heading, level))
     return str(MARKDOWN.renderer.render(tokens, MARKDOWN.options, {}))
 
 
 def _front(account: Account, rates: Rates | None) -> dict[str, Any]:
     """What stands above the notebooks."""
     health = account.view("data_health")
+    health = health[health["resource"].isin(RESOURCES)]  # calls say in their own section how far they go
     oldest = health["last_complete_listing_at"].min()
     ages = health["age_days"].dropna()
+    # another pipeline may have loaded the others a moment before
+    left_behind = list(
+        health["environment"][~health["was_in_last_load"].astype(bool) & (health["age_days"] > 0)].unique()
+    )
     findings = account.view("findings")
     of_currencies, saved = lines(account), savings(findings)
     return {
@@ -143,8 +150,10 @@ def _front(account: Account, rates: Rates | None) -> dict[str, Any]:
         "month": f"{account.months[-1]:%B %Y}",
         "listed_at": "never" if pd.isna(oldest) else f"{oldest.day} {oldest:%B %Y, %H:%M} UTC",
         "age": ("today" if not ages.max() else f"{count(int(ages.max()), 'day')} ago") if len(ages) else "never",
-        "is_stale": not len(ages) or int(ages.max()) > STALE_DAYS,
+        "is_stale": bool(len(health)) and (not len(ages) or int(ages.max()) > STALE_DAYS),
+        "left_behind": listed(left_behind) if left_behind else "",
         "is_incomplete": not bool(health["last_listing_was_complete"].fillna(False).all()),
+        "is_unfinished": bool(health["load_is_unfinished"].astype(bool).any()),
         "written_at": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
         "version": __version__,
         "lines": of_currencies,

@@ -91,7 +91,7 @@ def _cell(row: dict[str, Any], column: str, title: str) -> str:
         return "<td></td>"
     title = f' data-title="{escape(title)}"'
     if isinstance(value, pd.Timestamp):
-        return f"<td{title}>{value:%Y-%m-%d}</td>"
+        return f'<td class="day"{title}>{value:%Y-%m-%d}</td>'
     if isinstance(value, Decimal):
         write = signed if column.startswith("change") else money
         figure = escape(write(value, str(row.get("currency", UNKNOWN))))

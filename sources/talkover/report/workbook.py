@@ -47,7 +47,7 @@ class Sheet:
 
 
 def sheets(account: Account) -> Iterator[Sheet]:
-    """The sheets of the workbook, in their order; costs and changes of the months that the report shows."""
+    """The sheets of the workbook, in their order; costs, changes and usage of the months that the report shows."""
     changes = account.recent(account.view("cost_changes"))
     yield Sheet("Summary", summary(account))
     yield Sheet("Monthly cost", account.recent(account.view("monthly_cost")))
@@ -56,6 +56,9 @@ def sheets(account: Account) -> Iterator[Sheet]:
     yield Sheet("Findings", account.view("findings"))
     yield Sheet("Renewals", account.view("renewals_by_day"))
     yield Sheet("Release requests", account.view("release_request_flow"))
+    if account.has_calls:
+        usage = account.recent(account.view("number_usage"))
+        yield Sheet("Number usage", usage.assign(minutes=usage["minutes"].astype("float64")))  # not money
 
 
 def summary(account: Account) -> pd.DataFrame:

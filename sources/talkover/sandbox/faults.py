@@ -64,13 +64,14 @@ FAULTS: dict[str, Answer | Behaviour] = {
     "wrong-total": "wrong-total",
 }
 """By name, what `--fault` takes. Those without a canned answer are done by the server to a right one: it cuts the body,
-drops the connection, never answers, takes the first number out of the list before answering, puts one in before it,
-does both (the new one last, so that the total stays right), or reports a total that is one too high."""
+drops the connection, never answers, takes the first row out of the list before answering, puts one in before it, does
+both (the new one last, so that the total stays right), or reports a total that is one too high. The list that moves is
+that of calls or agents where those are asked for, else that of numbers."""
 
 
 @dataclass
 class Fault:
-    """A fault and where it strikes: the first `times` requests for `endpoint` and `page`, where those are given.
+    """A fault and where it strikes: the first `times` requests for `endpoint`, `page` and `date_from`, where given.
 
     `text` for the command line: `KIND[,endpoint=NAME][,page=N][,times=N]`.
     """
@@ -80,6 +81,7 @@ class Fault:
     page: int | None = None
     times: int = 1
     answer: Answer | None = None
+    date_from: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Fault:
@@ -95,9 +97,10 @@ class Fault:
             given[name] = value if name == "endpoint" else int(value)
         return cls(kind, **given)
 
-    def strikes(self, endpoint: str, page: int) -> bool:
+    def strikes(self, endpoint: str, page: int, date_from: str | None) -> bool:
         """Whether this request is hit; counts down `times` if so."""
-        if self.times < 1 or self.endpoint not in (None, endpoint) or self.page not in (None, page):
+        wanted = ((self.endpoint, endpoint), (self.page, page), (self.date_from, date_from))
+        if self.times < 1 or any(given not in (None, asked) for given, asked in wanted):
             return False
         self.times -= 1
         return True

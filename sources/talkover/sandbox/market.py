@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from random import Random
 
 
 @dataclass(frozen=True)
 class Country:
-    """Where numbers come from: calling code, digits of a number, currency and the price of a plain voice number."""
+    """Where numbers come from: calling code, digits of a number, currency and the price of a plain voice number.
+
+    What `area_codes` begin with belongs to no other country of the same calling code.
+    """
 
     code: str
     calling_code: str
@@ -15,15 +19,23 @@ class Country:
     currency: str
     price: float
     weight: int
+    area_codes: tuple[str, ...] = ()
+
+    def local_number(self, chance: Random) -> str:
+        digits = "".join(chance.choices("0123456789", k=self.digits - 1))
+        return f"{chance.randrange(2, 10)}{digits}"
+
+    def international(self, local: str) -> str:
+        return f"+{self.calling_code} {local[:3]} {local[3:6]} {local[6:]}"
 
 
 COUNTRIES = (
-    Country("US", "1", 10, "USD", 1.15, 34),
+    Country("US", "1", 10, "USD", 1.15, 34, ("212", "305", "415", "512", "617")),
     Country("BR", "55", 11, "BRL", 8.90, 30),
     Country("GB", "44", 10, "GBP", 0.95, 12),
     Country("DE", "49", 11, "EUR", 1.40, 9),
     Country("PT", "351", 9, "EUR", 1.60, 7),
-    Country("CA", "1", 10, "USD", 1.25, 5),
+    Country("CA", "1", 10, "USD", 1.25, 5, ("416", "514", "604")),
     Country("MX", "52", 10, "USD", 3.20, 3),
 )
 CAPABILITIES = ("voice", "sms", "mms", "fax", "whatsapp")

@@ -1,4 +1,4 @@
-"""The sandbox's HTTP server: the two documented endpoints, their errors, pagination and rate limit. Loopback only."""
+"""The sandbox's HTTP server: the documented endpoints, their errors, pagination and rate limit. Loopback only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
@@ -16,13 +16,19 @@ from urllib.parse import parse_qs, urlsplit
 
 from .account import Account
 from .faults import FAULTS, SERVER_ERROR, TOO_MANY, UNAUTHORIZED, Answer, Fault
-from .pages import Pagination, filtered, invalid, page_of
+from .pages import Pagination, asked_days, filtered, filtered_calls, invalid, page_of
 
 PREFIX = "/api/v1/"
 PHONE_NUMBERS = "phone-numbers"
 RELEASE_REQUESTS = "phone-numbers/release-requests"
+AGENTS = "agents"
+CALLS = "calls"
 TOKEN = "talq_sandbox"
 HANG_SECONDS = 120
+MAX_DIGITS = 6
+"""Of days to live: Python refuses to read thousands."""
+NOT_BARE = ("direction", "agent", "updated_at")
+"""Of a call, the fields that the OpenAPI file does not have."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +71,15 @@ class RateLimit:
 class Sandbox:
     """A running sandbox API, as a context manager.
 
-    `accounts` is one account, or token to account. `pagination`: "meta" as the OpenAPI file has it, "links" with next
-    links and no total, "none" for everything at once; the others announce pages as other APIs do: `next_page_url` at
-    the top, a page size alone, `has_more`, a total alone, `meta.pagination`, Laravel's paginator in `data`, a cursor
-    (`next_cursor`) without page numbers, nothing at all ("silent"). `largest_page` is what per_page may be; above it
-    the answer is a 422, or `caps_pages` and it is cut to that. `clock_ahead`: seconds by which its `Date` is ahead.
+    `accounts` is one account, or token to account: two tokens may be of the same one.
+    `pagination`: "meta" as the OpenAPI file has it, "links" with next links and no total, "none" for everything at
+    once; the others announce pages as other APIs do: `next_page_url` at the top, a page size alone, `has_more`, a total
+    alone, `meta.pagination`, Laravel's paginator in `data`, a cursor (`next_cursor`) without page numbers, `pagination`
+    as the page of agents has it, nothing at all ("silent").
+    `largest_page` is what per_page may be; above it the answer is a 422, or `caps_pages` and it is cut to that.
+    `clock_ahead`: seconds by which its `Date` is ahead. What is not documented of calls: date_from and date_to are days
+    of a zone `calls_offset` hours ahead of UTC; `calls_until_excluded`, and those of date_to are not listed. With
+    `bare_calls` they have only the fields that the OpenAPI file has.
     Every request is kept in `seen`; up to `most_at_once` came concurrently.
     """
 
@@ -82,6 +92,9 @@ class Sandbox:
     rate_limit: RateLimit = field(default_factory=RateLimit)
     latency: float = 0.0
     clock_ahead: float = 0.0
+    calls_offset: int = 0
+    calls_until_excluded: bool = False
+    bare_calls: bool = False
     seen: list[Request] = field(default_factory=list)
     most_at_once: int = 0
 
@@ -129,18 +142,33 @@ class Sandbox:
             self._at_once -= 1
         return Answer(answer.status, answer.body, headers | answer.headers | _wait_headers(answer)), behaviour
 
+    @property
+    def today(self) -> date:
+        """The day that the first account is at."""
+        return self._by_token[self.token].today
+
+    @property
+    def days_left(self) -> int:
+        """How long it can live until it is today: no load can be dated later."""
+        return (datetime.now(timezone.utc).date() - self.today).days
+
+    @property
+    def load_command(self) -> str:
+        """What loads the accounts with the date of their day."""
+        return f"talkover load --observed-at {self.today}" if self.days_left else "talkover load"
+
     def advance(self, days: int) -> date:
         """Lets every account live `days` on, and returns the new day."""
         with self._lock:
-            for account in self._by_token.values():
+            for account in set(self._by_token.values()):
                 account.advance(account.today + timedelta(days=days))
-            return self._by_token[self.token].today
+            return self.today
 
     def _answer(self, request: Request) -> tuple[Answer, str | None]:
         account = self._by_token.get(request.token or "")
         if request.endpoint == "health":
             return Answer(200, {"status": "ok"}), None
-        if request.endpoint not in (PHONE_NUMBERS, RELEASE_REQUESTS):
+        if request.endpoint not in (PHONE_NUMBERS, RELEASE_REQUESTS, AGENTS, CALLS):
             return Answer(404, {"success": False, "message": "Not found."}), None
         if account is None:
             return Answer(401, UNAUTHORIZED), None
@@ -148,37 +176,69 @@ class Sandbox:
             page, size = self._asked_page(request.query), int(request.query.get("per_page", 20))
         except ValueError:
             return invalid("page", "The page must be an integer."), None
-        fault = next((fault for fault in self.faults if fault.strikes(request.endpoint, page)), None)
+        where = (request.endpoint, page, request.query.get("date_from"))
+        fault = next((fault for fault in self.faults if fault.strikes(*where)), None)
         behaviour = fault.answer or FAULTS[fault.kind] if fault else None
         if isinstance(behaviour, Answer):
             return behaviour, None
-        if behaviour == "shrinking" and account.numbers:
-            account.release(next(iter(account.numbers)))
-        if behaviour == "growing":
-            number = account.buy()
-            account.numbers = {number["id"]: number, **account.numbers}
-        if behaviour == "swapping":
-            account.release(next(iter(account.numbers)))
-            account.buy()
         if size < 1 or (size > self.largest_page and not self.caps_pages):
             return invalid("per_page", f"The per page must be between 1 and {self.largest_page}."), None
-        if request.endpoint == PHONE_NUMBERS:
-            rows, wrong = filtered(list(account.numbers.values()), request.query)
-            if wrong:
-                return wrong, None
-        else:
-            rows = list(account.requests.values())
+        rows, wrong = self._rows(account, request)
+        if wrong:
+            return wrong, None
+        if behaviour in ("shrinking", "growing", "swapping"):
+            _move(account, request.endpoint, behaviour, [row["id"] for row in rows])
+            rows, _ = self._rows(account, request)
         extra = 1 if behaviour == "wrong-total" else 0
-        url = f"{self.base_url}/{PHONE_NUMBERS}"
-        return Answer(
-            200, page_of(rows, page, min(size, self.largest_page), extra=extra, pagination=self.pagination, url=url)
-        ), behaviour
+        url = f"{self.base_url}/{request.endpoint}"
+        body = page_of(
+            rows,
+            page,
+            min(size, self.largest_page),
+            extra=extra,
+            pagination=self.pagination,
+            url=url,
+            without=NOT_BARE if self.bare_calls and request.endpoint == CALLS else (),
+        )
+        return Answer(200, body), behaviour
+
+    def _rows(self, account: Account, request: Request) -> tuple[list[dict[str, Any]], Answer | None]:
+        if request.endpoint == PHONE_NUMBERS:
+            return filtered(list(account.numbers.values()), request.query)
+        if request.endpoint == CALLS:
+            first, last, wrong = asked_days(request.query, until_excluded=self.calls_until_excluded)
+            if wrong:
+                return [], wrong
+            return filtered_calls(account.calls_between(first, last, self.calls_offset), request.query)
+        return account.agents if request.endpoint == AGENTS else list(account.requests.values()), None
 
     def _asked_page(self, query: Mapping[str, str]) -> int:
         """Raises ValueError."""
         if self.pagination == "cursor":
             return int(query.get("cursor", "after-0").removeprefix("after-")) + 1
         return int(query.get("page", 1))
+
+
+def _move(account: Account, endpoint: str, how: str, listed: list[str]) -> None:
+    """Takes a row out of the list that begins and ends with those ids, puts one in, or both; see `FAULTS`."""
+    is_taken, is_put, is_first = how != "growing", how != "shrinking", how == "growing"
+    if endpoint == CALLS:
+        if is_put and listed:
+            account.add_call(listed[0 if is_first else -1], is_after=not is_first)
+        if is_taken and listed:
+            account.lose_call(listed[0])
+    elif endpoint == AGENTS:
+        if is_taken and listed:
+            account.dismiss(listed[0])
+        if is_put:
+            account.hire(is_first=is_first)
+    else:
+        if is_taken and account.numbers:
+            account.release(next(iter(account.numbers)))
+        if is_put:
+            number = account.buy()
+            if is_first:
+                account.numbers = {number["id"]: number, **account.numbers}
 
 
 class _Server(ThreadingHTTPServer):
@@ -213,13 +273,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(answer, behaviour)
 
     def do_POST(self) -> None:
-        """`POST /sandbox/advance?days=30` lets the account live; everything else only reads."""
+        """`POST /sandbox/advance?days=30` lets the accounts live, up to today; everything else only reads."""
         url = urlsplit(self.path)
         days = parse_qs(url.query).get("days", ["1"])[-1]
         if url.path != "/sandbox/advance" or not days.isdecimal():
             self._send(Answer(404, {"success": False, "message": "Only POST /sandbox/advance?days=N."}), None)
-            return
-        self._send(Answer(200, {"success": True, "today": self.server.sandbox.advance(int(days)).isoformat()}), None)
+        else:
+            self._send(_live(self.server.sandbox, days), None)
 
     def _send(self, answer: Answer, behaviour: str | None) -> None:
         if behaviour == "hang":
@@ -246,6 +306,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet: the requests are in `Sandbox.seen`."""
+
+
+def _live(sandbox: Sandbox, days: str) -> Answer:
+    """The accounts as they are then, and what loads them so; refused where that would be after today."""
+    if len(days) > MAX_DIGITS or int(days) > sandbox.days_left:
+        message = (
+            f"The accounts are as of {sandbox.today}: {max(sandbox.days_left, 0)} days are left until today, and no "
+            "load can be dated later. `talkover sandbox --since DAY` begins earlier."
+        )
+        return Answer(422, {"success": False, "message": message})
+    today = sandbox.advance(int(days))
+    return Answer(200, {"success": True, "today": today.isoformat(), "load": sandbox.load_command})
 
 
 def _wait_headers(answer: Answer) -> dict[str, str]:

@@ -9,13 +9,18 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ..errors import SuspiciousRemoval
+from ..text import in_shell
 from .database import Database
 
 GUARD_FROM = 10
 """Of fewer numbers than this, any share may be removed, but not all."""
 
 SAME = """
-select count(*) from listed inner join held on listed.id = held.id and listed.fingerprint = held.fingerprint
+select count(*) from listed
+inner join held
+    on listed.id = held.id
+    and listed.fingerprint = held.fingerprint
+    and listed.environment_key = held.environment_key
 """
 NEW = """
 select listed.position from listed anti join held on listed.id = held.id
@@ -23,7 +28,7 @@ order by listed.position
 """
 DIFFERENT = """
 select listed.position from listed inner join held on listed.id = held.id
-where listed.fingerprint <> held.fingerprint
+where listed.fingerprint <> held.fingerprint or listed.environment_key <> held.environment_key
 order by listed.position
 """
 GONE = """
@@ -44,7 +49,7 @@ class Changes:
 
 
 def compare(database: Database, held: pa.Table, listed: pa.Table) -> Changes:
-    """The rows `listed` (position, id, fingerprint) against those `held` (id, fingerprint, environment_key).
+    """The rows `listed` (position, id, fingerprint, environment_key) against those `held` (the same without position).
 
     An id stands once in each. What is held and not listed counts as removed; whether it may go is decided elsewhere.
     """
@@ -93,6 +98,25 @@ def guard_account(asked: str, listed: int, known: int, removed: int) -> None:
             "them: the token may be that of another environment or account. Nothing was loaded. If the account really "
             "holds other numbers now, run once with --allow-mass-removal (allow_mass_removal=True)"
         )
+
+
+def guard_environment(asked: str, key: str, listed: int, elsewhere: Mapping[str, int], *, is_new: bool) -> None:
+    """Raises SuspiciousRemoval where most rows of a listing are held of another environment.
+
+    `elsewhere`: how many of the rows are held of each environment that is not part of the run. A single one may move.
+    `is_new`: nothing was loaded as `key` before, so it may be the other one's new name.
+    """
+    for other, held in elsewhere.items():
+        if held > 1 and held > listed / 2:
+            why, rename = "the token may be that one's", ""
+            if is_new:
+                why += f", or {key!r} its new name"
+                rename = f"`talkover environment rename {in_shell(other, key)}` gives it this name, with its history. "
+            raise SuspiciousRemoval(
+                f"{asked} lists {listed} rows, and {held} of them are held of environment {other!r}, which is not part "
+                f"of this run: {why}. Nothing was loaded. {rename}If the rows really moved, run once with "
+                "--allow-mass-removal (allow_mass_removal=True)"
+            )
 
 
 def guard_fields(asked: str, listed: int, returned: Collection[str], held: Filled) -> None:

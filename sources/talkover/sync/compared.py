@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..api.fields import PHONE_NUMBERS
+from ..api.fields import PHONE_NUMBERS, RELEASE_REQUESTS
 from ..api.reading import quote
 from ..errors import LoadError
-from .changes import Changes, Filled, compare, count_by, guard_account, guard_removal
+from .changes import Changes, Filled, compare, count_by, guard_account, guard_environment, guard_removal
 from .database import literal
 from .fingerprints import with_position
 from .listed import Endpoint, Listed, list_all
@@ -31,7 +31,7 @@ REPAIRED = """
 select {key}, '' as fingerprint, coalesce(max(environment_key), '') as environment_key from held
 group by {key}
 """
-NUMBERS_WITH_AGENTS = """
+ROWS_WITH_LINKS = """
 select
     id,
     case when min(fingerprint) = max(fingerprint) then min(fingerprint) else '' end as fingerprint,
@@ -45,12 +45,22 @@ where
     (gone.environment_key in ({environments}) and not exists (select 1 from seen where seen.id = gone.id))
     or {is_listed}
 """
-LISTED_WITHOUT_AGENTS = "exists (select 1 from listed where listed.id = gone.id)"
+HELD_ELSEWHERE = """
+select listed.environment_key, held.environment_key as other, count(*)
+from listed inner join held on listed.id = held.id
+where held.environment_key not in ({environments})
+group by all
+"""
+STAYING = """
+select held.environment_key
+from held inner join listed on held.id = listed.id and held.environment_key = listed.environment_key
+"""
+LISTED_WITHOUT_LINKS = "exists (select 1 from listed where listed.id = gone.id)"
 
 
 @dataclass(frozen=True)
 class Compared:
-    """An endpoint of a run. `held` is what each table of it held: CURRENT, AGENTS or LOG, see held.py."""
+    """An endpoint of a run. `held` is what each table of it held: CURRENT, LINKS or LOG, see held.py."""
 
     endpoint: Endpoint
     listed: Listed
@@ -60,14 +70,16 @@ class Compared:
 
 def compare_endpoint(shared: Shared, endpoint: Endpoint, held: Mapping[TableName, pa.Table]) -> Compared:
     """Lists `endpoint` and compares it with each table in `held`. Raises what listing raises, and SuspiciousRemoval."""
-    one_row_an_id = {table: _one_row_an_id(shared, table, rows) for table, rows in held.items()}
-    listed = list_all(endpoint, shared, _numbers_held(endpoint, one_row_an_id), _filled(shared, endpoint, held))
+    one_row_an_id = {table: _one_row_an_id(shared, endpoint, table, rows) for table, rows in held.items()}
+    listed = list_all(endpoint, shared, _rows_held(endpoint, one_row_an_id), _filled(shared, endpoint, held))
     changes = {}
     for table, rows in one_row_an_id.items():
-        found = compare(shared.database, _as_compared(shared, table, rows), _listed_for(table, listed))
+        found = compare(shared.database, as_compared(shared, table, rows), _listed_for(endpoint, table, listed))
         changes[table] = Changes(found.added, found.changed, _going(shared, endpoint, table, found.removed, listed))
         if not shared.options.allow_mass_removal:
+            _guard_against_swapped_tokens(shared, table, rows, listed)
             _guard(shared, table, rows, changes[table], listed)
+            _guard_environments(shared, table, rows, listed)
     return Compared(endpoint, listed, held, changes)
 
 
@@ -96,72 +108,108 @@ def read_held(shared: Shared, table: TableName) -> pa.Table:
     return held
 
 
-def _one_row_an_id(shared: Shared, table: TableName, held: pa.Table) -> pa.Table:
-    """The id, fingerprint and environment of each row that is there: of agents each number, of a log what it holds."""
+def _one_row_an_id(shared: Shared, endpoint: Endpoint, table: TableName, held: pa.Table) -> pa.Table:
+    """The id, fingerprint and environment of each row that is there: of links each owner, of a log what it holds."""
     if table in CHANGE_LOGS:
         held = held.filter(pc.not_equal(held["change_type"], "removed"))
-    elif table == "phone_number_agents":
-        held = shared.database.query(NUMBERS_WITH_AGENTS, held=held)
+    elif endpoint.is_links(table):
+        held = shared.database.query(ROWS_WITH_LINKS, held=held)
     return held.select(["id", "fingerprint", "environment_key"])
 
 
-def _as_compared(shared: Shared, table: TableName, held: pa.Table) -> pa.Table:
+def as_compared(shared: Shared, table: TableName, held: pa.Table) -> pa.Table:
     """`held`, without fingerprints where every row is to be sent again."""
     if not shared.options.full_refresh or table in CHANGE_LOGS:
         return held
     return held.set_column(1, "fingerprint", pa.array([""] * held.num_rows, pa.string()))
 
 
-def _numbers_held(endpoint: Endpoint, held: Mapping[TableName, pa.Table]) -> pa.Table | None:
-    """The id and environment of every number that is held. Requests never go, so none of them is looked for again."""
-    tables = [rows for table, rows in held.items() if table != "phone_number_agents" and _may_go(endpoint)]
+def _rows_held(endpoint: Endpoint, held: Mapping[TableName, pa.Table]) -> pa.Table | None:
+    """The id and environment of every row that is held. Requests never go, so none of them is looked for again."""
+    tables = [rows for table, rows in held.items() if not endpoint.is_links(table) and _may_go(endpoint)]
     return pa.concat_tables(tables) if tables else None
 
 
 def _filled(shared: Shared, endpoint: Endpoint, tables: Collection[TableName]) -> Mapping[str, Filled]:
     """How full the columns are that a listing must not empty, by environment."""
-    whole = [table for table in tables if table != "phone_number_agents"]
+    whole = [table for table in tables if not endpoint.is_links(table)]
     return shared.held.filled(whole[0], endpoint.guarded_columns) if whole else {}
 
 
 # What a listing says of them.
 
 
-def _listed_for(table: TableName, listed: Listed) -> pa.Table:
-    """Place, id and the fingerprint that counts for `table`; of agents the numbers that have any."""
+def _listed_for(endpoint: Endpoint, table: TableName, listed: Listed) -> pa.Table:
+    """Place, id and the fingerprint that counts for `table`; of links the rows that have any."""
     column = "change_fingerprint" if table in CHANGE_LOGS else "fingerprint"
-    column = "agents_fingerprint" if table == "phone_number_agents" else column
-    rows = with_position(pa.table({"id": listed.rows["id"], "fingerprint": listed.rows[column]}))
+    column = "links_fingerprint" if endpoint.is_links(table) else column
+    rows = listed.rows.select(["id", column, "environment_key"]).rename_columns(
+        ["id", "fingerprint", "environment_key"]
+    )
+    rows = with_position(rows)
     return rows.filter(pc.is_valid(rows["fingerprint"])) if rows["fingerprint"].null_count else rows
 
 
 def _may_go(endpoint: Endpoint) -> bool:
     """A request is history."""
-    return endpoint.path == PHONE_NUMBERS
+    return endpoint.path != RELEASE_REQUESTS
 
 
 def _going(shared: Shared, endpoint: Endpoint, table: TableName, gone: pa.Table, listed: Listed) -> pa.Table:
-    """Of what is `gone` from a listing the rows to remove; the others were not requested. An agent goes with any."""
+    """Of what is `gone` from a listing the rows to remove; the others were not requested. A link goes with any."""
     if not gone.num_rows or not _may_go(endpoint):
         return gone.slice(length=0)
     environments = [*shared.clients, NOBODY] if listed.is_complete else []
     query = GOING.format(
         environments=", ".join(map(literal, environments)) or "null",
-        is_listed=LISTED_WITHOUT_AGENTS if table == "phone_number_agents" else "false",
+        is_listed=LISTED_WITHOUT_LINKS if endpoint.is_links(table) else "false",
     )
     return shared.database.query(query, gone=gone, seen=listed.seen, listed=listed.rows.select(["id"]))
 
 
 def _guard(shared: Shared, table: TableName, held: pa.Table, changes: Changes, listed: Listed) -> None:
-    """Counts numbers, also where the rows are agents on them: an agent less on a listed number is no loss."""
+    """Counts owners where the rows are links: an agent less on a listed number is no loss."""
     removed = changes.removed
     lost = removed.filter(pc.invert(pc.is_in(removed["id"], value_set=listed.rows["id"].combine_chunks())))
     if not lost.num_rows:
         return
+    endpoint = listed.endpoint
     were, are_gone = count_by(held["environment_key"]), count_by(lost["environment_key"])
     for key, listing in listed.listings.items():
-        asked = shared.clients[key].transport.where(PHONE_NUMBERS)
+        asked = shared.clients[key].transport.where(endpoint.path)
         figures = (asked, listing.distinct, were[key], are_gone[key])
-        if table != "phone_number_agents":  # not every number has an agent
+        if endpoint.path == PHONE_NUMBERS and not endpoint.is_links(table):  # not every number has an agent
             guard_account(*figures)
         guard_removal(*figures)
+
+
+def _guard_environments(shared: Shared, table: TableName, held: pa.Table, listed: Listed) -> None:
+    """The requests of an environment that is no more are held for ever, and another may list them."""
+    if listed.endpoint.is_links(table):
+        return
+    retired = {key for key, last in shared.last_runs.items() if last.is_retired}
+    if set(held["environment_key"].unique().to_pylist()) <= (known := {*shared.clients, *retired, NOBODY}):
+        return
+    query = HELD_ELSEWHERE.format(environments=", ".join(map(literal, sorted(known))))
+    elsewhere: dict[str, dict[str, int]] = {}
+    for key, other, rows in shared.database.rows(
+        query, held=held, listed=listed.rows.select(["id", "environment_key"])
+    ):
+        elsewhere.setdefault(key, {})[other] = rows
+    for key, found in elsewhere.items():
+        asked = shared.clients[key].transport.where(listed.endpoint.path)
+        guard_environment(asked, key, listed.listings[key].distinct, found, is_new=key not in shared.last_runs)
+
+
+def _guard_against_swapped_tokens(shared: Shared, table: TableName, held: pa.Table, listed: Listed) -> None:
+    """Then no number is gone, and each environment has the other's."""
+    endpoint = listed.endpoint
+    if len(listed.listings) == 1 or endpoint.path != PHONE_NUMBERS or endpoint.is_links(table):
+        return
+    rows = listed.rows.select(["id", "environment_key"])
+    were = count_by(held["environment_key"])
+    stay = count_by(shared.database.query(STAYING, held=held, listed=rows)["environment_key"])
+    for key, listing in listed.listings.items():
+        if listing.complete:
+            asked = shared.clients[key].transport.where(endpoint.path)
+            guard_account(asked, listing.distinct, were[key], were[key] - stay[key])

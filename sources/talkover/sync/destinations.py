@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from typing import Any
 
 import dlt
+import pyarrow as pa
+import pyarrow.compute as pc
 from dlt.common.destination.exceptions import DestinationCapabilitiesException
 from dlt.common.destination.utils import resolve_merge_strategy
 from dlt.common.schema.typing import TTableSchema
 from dlt.destinations.sql_client import WithSqlClient
 
-from ..errors import ConfigurationError
+from ..api.reading import quote
+from ..errors import ConfigurationError, InvalidRow
 from .tables import MERGE
+
+OF_DAYS, OF_INSTANTS = (date(1970, 1, 1), date(2149, 6, 6)), (date(1900, 1, 1), date(2299, 12, 31))
+"""The first and the last day that ClickHouse holds in the types that dlt gives it, `Date` and `DateTime64`. It stores
+another day in place of any other, without a word.
+"""
 
 INSTEAD = (
     "No request was sent. What works: DuckDB, DuckLake (Parquet files in a folder or bucket), PostgreSQL and "
@@ -70,6 +79,27 @@ def refuse_unfit_tables(pipeline: dlt.Pipeline, tables: Iterable[TTableSchema]) 
             raise _cannot_remove(pipeline.destination.destination_name, table_format)
         if strategy != MERGE["strategy"]:
             raise _other_disposition(table, f"merge by {strategy!r}")
+
+
+def refuse_unfit_days(pipeline: dlt.Pipeline, rows: pa.Table, asked: str) -> None:
+    """Raises InvalidRow where `rows`, of which `id` is one column, have a day or an instant that would become another.
+
+    `asked` is how the error names what was requested.
+    """
+    if pipeline.destination.capabilities().sqlglot_dialect != "clickhouse" or not rows.num_rows:
+        return
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        if not pa.types.is_date(column.type) and not pa.types.is_timestamp(column.type):
+            continue
+        first, last = OF_DAYS if pa.types.is_date(column.type) else OF_INSTANTS
+        days = column.cast(pa.date32())
+        is_outside = pc.or_(pc.less(days, pa.scalar(first)), pc.greater(days, pa.scalar(last)))
+        for row in rows.filter(is_outside).slice(0, 1).select(["id", name]).to_pylist():
+            raise InvalidRow(
+                f"{asked}, id {quote(row['id'])}: {name} is {row[name]}, and ClickHouse holds {first} to {last} alone: "
+                "it would store another day. Nothing of this list was loaded. Correct it in Talkover, or load into "
+                "another destination"
+            )
 
 
 def _other_disposition(table: TTableSchema, found: str) -> ConfigurationError:

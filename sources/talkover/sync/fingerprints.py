@@ -7,7 +7,7 @@ fills changes none.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -31,31 +31,44 @@ select
     position,
     left(md5(steady || volatile), {digits}) as fingerprint,
     left(steady, {digits}) as change_fingerprint,
-    left(md5(agents), {digits}) as agents_fingerprint
-from (select position, md5({steady}) as steady, {volatile} as volatile, {agents} as agents from rows)
+    left(md5(links), {digits}) as links_fingerprint
+from (
+    select position, md5({steady}) as steady, {volatile} as volatile, {links} as links
+    from (select * replace ({hashed_as} as environment_key) from rows)
+)
 """
 
 
-def with_fingerprints(rows: pa.Table, database: Database) -> pa.Table:
+def with_fingerprints(
+    rows: pa.Table, database: Database, links: str | None = None, hashed_as: Mapping[str, str] | None = None
+) -> pa.Table:
     """`rows`, of each id the one that was updated last (of equal ones the last listed), with three columns more.
 
-    `fingerprint` is of all columns, `change_fingerprint` of those that count as a change, `agents_fingerprint` of the
-    agents on a number; that one is null where there is none.
+    `fingerprint` is of all columns, `change_fingerprint` of those that count as a change, `links_fingerprint` of the
+    list `links`, such as the agents on a number; that one is null where it is empty or unknown. An environment in
+    `hashed_as` counts under the name that it has there: that of its first run, since a new name is no change of a row.
     """
     rows = _one_row_an_id(rows, database)
     names = rows.column_names
     query = FINGERPRINTS.format(
         steady=_text_of_all(rows.schema, [name for name in names if name not in VOLATILE_FIELDS]),
         volatile=_text_of_all(rows.schema, [name for name in names if name in VOLATILE_FIELDS]),
-        agents="case when agents <> '[]' then agents || ' ' || environment_key end"
-        if "agents" in names
-        else "cast(null as varchar)",
+        links="cast(null as varchar)"
+        if links is None
+        else f"case when {identifier(links)} <> '[]' then {identifier(links)} || ' ' || environment_key end",
+        hashed_as=_in_case("environment_key", hashed_as or {}),
         digits=HEX_DIGITS,
     )
     made = database.query(query, rows=with_position(rows)).sort_by("position")
     for name in made.column_names[1:]:
         rows = rows.append_column(name, made[name])
     return rows
+
+
+def _in_case(column: str, values: Mapping[str, str]) -> str:
+    """SQL for `column`, with each value that is in `values` as the one that it has there."""
+    cases = " ".join(f"when {literal(value)} then {literal(other)}" for value, other in values.items())
+    return f"case {column} {cases} else {column} end" if cases else column
 
 
 def _one_row_an_id(rows: pa.Table, database: Database) -> pa.Table:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import datetime, timezone
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import dlt
@@ -19,9 +20,11 @@ from dlt.destinations.sql_client import SqlClientBase
 
 from ..api.kinds import ARROW
 from ..api.unknown import as_json
+from ..errors import RunInProgress
 from ..views import drop_views
 from .changes import Filled
-from .tables import KEYS, TableName
+from .others import Others
+from .tables import CHANGE_LOGS, KEYS, TableName
 
 FETCH_ROWS = 10_000
 IDS_A_QUERY = 500
@@ -29,10 +32,56 @@ IN_UTC = "set local time zone 'UTC'"
 """PostgreSQL writes instants in its session's zone, where the first and the last are of years that Python lacks."""
 
 CURRENT = pa.schema([(name, pa.string()) for name in ("id", "fingerprint", "environment_key")])
-AGENTS = pa.schema([(name, pa.string()) for name in ("id", "agent_id", "fingerprint", "environment_key")])
+LINKS = pa.schema([(name, pa.string()) for name in ("id", "linked_id", "fingerprint", "environment_key")])
 LOG = pa.schema([*CURRENT, ("change_type", pa.string()), ("changed_at", ARROW["timestamp"])])
 
+WINDOWS = pa.schema(
+    {
+        "environment_key": pa.string(),
+        "first_day": ARROW["date"],
+        "last_day": ARROW["date"],
+        "observed_at": ARROW["timestamp"],
+        "complete": ARROW["bool"],
+        "caller_key_id": pa.string(),
+    }
+)
+SECOND = timedelta(seconds=1)
+
+LAST_RUNS = """
+select * from (
+    select *, row_number() over (partition by {environment} order by {observed_at} desc, {started_at} desc) as run_age
+    from {load_runs}
+) runs
+where run_age = 1
+"""
+
 log = logging.getLogger("talkover")
+
+
+@dataclass(frozen=True)
+class WindowRead:
+    """A window of calls that a run loaded, by its row in `call_windows`."""
+
+    environment_key: str
+    first_day: date
+    last_day: date
+    observed_at: datetime
+    complete: bool
+    caller_key_id: str
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """What the ledger says of the last run of an environment.
+
+    `load_id` is that of its load. `hashed_as` is the name under which its rows were hashed first, None where that is
+    its own. `is_retired`: it was the end of the environment.
+    """
+
+    load_id: str
+    observed_at: datetime
+    hashed_as: str | None
+    is_retired: bool
 
 
 class Held:
@@ -56,14 +105,16 @@ class Held:
         emptied = [*state.get("dropped_tables", ()), *state.get("truncated_tables", ())]
         self._emptied = {table["name"] for table in emptied}
         self._client = _client(schema)
+        self._loads = schema.loads_table_name
+        self._others = Others(lambda: self._client, schema)
 
     @property
     def is_in_pipeline(self) -> bool:
         return self.load_id is not None
 
     def current(self, table: TableName) -> pa.Table:
-        """The key, fingerprint and environment of every row in `table`: CURRENT, or AGENTS."""
-        schema = AGENTS if table == "phone_number_agents" else CURRENT
+        """The key, fingerprint and environment of every row in `table`: CURRENT, or LINKS where that has two ids."""
+        schema = CURRENT if len(KEYS[table]) == 1 else LINKS
         return self._select(table, [*KEYS[table], "row_fingerprint", "environment_key"], schema)
 
     def latest(self, table: TableName) -> pa.Table:
@@ -71,10 +122,46 @@ class Held:
         columns = ["id", "row_fingerprint", "environment_key", "change_type", "changed_at"]
         return self._select(table, columns, LOG, latest=True)
 
-    def latest_rows(self, table: TableName, ids: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
-        """The latest version of each of `ids` in the change log `table`, whole, as tables of that schema."""
+    def rows_of(self, table: TableName, ids: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
+        """The rows of `ids` in `table`, whole, as tables of that schema; of a change log the latest version of each."""
         for start in range(0, len(ids), IDS_A_QUERY):
-            yield self._select(table, schema.names, schema, latest=True, ids=ids[start : start + IDS_A_QUERY])
+            some = ids[start : start + IDS_A_QUERY]
+            is_one = f"{self._client.escape_column_name('id')} in ({', '.join(['%s'] * len(some))})"
+            latest = table in CHANGE_LOGS
+            yield self._select(table, schema.names, schema, latest=latest, where=is_one, values=some)
+
+    def call_windows(self) -> list[WindowRead]:
+        """The windows of calls that were loaded: a load that was killed may have left a window's row without all of
+        its calls, so its load must be among those that dlt noted as done.
+        """
+        if not self.is_in_pipeline:
+            return []
+        is_loaded = of_completed_loads(self._client, self._loads)
+        return [
+            WindowRead(**window)
+            for window in self._select("call_windows", WINDOWS.names, WINDOWS, where=is_loaded).to_pylist()
+        ]
+
+    def calls_between(self, first: datetime | None, last: datetime | None) -> pa.Table:
+        """The calls that began from `first` to `last`, and those of which that is not known: CURRENT.
+
+        Some drivers write an instant without its fraction of a second.
+        """
+        columns = ["id", "row_fingerprint", "environment_key"]
+        if not self.is_in_pipeline or first is None or last is None:
+            return self._select("calls", columns, CURRENT, where="1 = 0")
+        created_at = self._client.escape_column_name("created_at")
+        began, ends = f"{created_at} between %s and %s", [first - SECOND, last + SECOND]
+        # One condition with `or` would have DuckDB read this column of all calls.
+        dated = self._select("calls", columns, CURRENT, where=began, values=ends)
+        undated = self._select("calls", columns, CURRENT, where=f"{created_at} is null")
+        return pa.concat_tables([dated, undated]).combine_chunks()
+
+    def numbers(self) -> pa.ChunkedArray:
+        """Every number that the account was seen to hold, as text; one may stand there twice."""
+        tables: tuple[TableName, ...] = ("phone_numbers", "phone_number_changes")
+        schema = pa.schema([("number", pa.string())])
+        return pa.concat_tables([self._select(table, ["number"], schema, distinct=True) for table in tables])["number"]
 
     def filled(self, table: TableName, columns: Collection[str]) -> dict[str, Filled]:
         """How full `columns` are in `table`, by environment; those alone that the table has by now."""
@@ -106,11 +193,28 @@ class Held:
             except DestinationUndefinedEntity:
                 self.missing.add(table)
 
-    def last_observed(self, environments: Collection[str]) -> datetime | None:
-        """The instant of the latest run of any of `environments`, by the ledger."""
-        schema = pa.schema({"environment_key": pa.string(), "observed_at": ARROW["timestamp"]})
-        runs = self._select("load_runs", schema.names, schema).to_pylist()
-        return max((run["observed_at"] for run in runs if run["environment_key"] in environments), default=None)
+    def last_runs(self) -> dict[str, LastRun]:
+        """The last run of each environment, by the ledger."""
+        if not self._is_readable("load_runs"):
+            self.missing.add("load_runs")
+            return {}
+        with self._client as client:
+            try:
+                return last_runs(client)
+            except DestinationUndefinedEntity:
+                self.missing.add("load_runs")
+                return {}
+
+    def refuse_overtaken(self) -> None:
+        """Raises RunInProgress where another load finished since this run began.
+
+        To be called when everything is listed: what differs was found against rows that are there no longer.
+        """
+        for other in self._others.done().values() if self.is_in_pipeline else ():
+            raise RunInProgress(
+                f"{other} finished in dataset {self._client.dataset_name!r} while this one was listing: nothing was "
+                "loaded. Run it again"
+            )
 
     def drop_dependent_views(self) -> None:
         """Drops the views where the load step of this run drops tables: PostgreSQL keeps a table that a view reads.
@@ -132,20 +236,52 @@ class Held:
         schema: pa.Schema,
         *,
         latest: bool = False,
-        ids: Sequence[str] = (),
+        distinct: bool = False,
+        where: str | None = None,
+        values: Sequence[Any] = (),
     ) -> pa.Table:
-        """`columns` of `table` under the names and types of `schema`; no row where the table is not there."""
+        """`columns` of `table` under the names and types of `schema`; no row where the table is not there.
+
+        `where` is a condition with `values` for its parameters.
+        """
         if not self._is_readable(table):
             self.missing.add(table)
             return schema.empty_table()
         with self._client as client:
-            query = _query(client, table, columns, latest=latest, ids=len(ids))
+            query = _query(client, table, columns, latest=latest, distinct=distinct, where=where)
             try:
-                rows = pa.concat_tables([schema.empty_table(), *_stream(client, query, ids, schema)])
+                rows = pa.concat_tables([schema.empty_table(), *stream(client, query, values, schema)])
                 return rows.combine_chunks()  # a copy, since DuckDB's own batches take up more than they hold
             except DestinationUndefinedEntity:
                 self.missing.add(table)  # the first run, or a table dropped by hand
                 return schema.empty_table()
+
+
+def last_runs(client: SqlClientBase[Any]) -> dict[str, LastRun]:
+    """The last run of each environment in the dataset of `client`. Raises DestinationUndefinedEntity: none ever ran."""
+    query = LAST_RUNS.format(
+        load_runs=client.make_qualified_table_name("load_runs"),
+        environment=client.escape_column_name("environment_key"),
+        observed_at=client.escape_column_name("observed_at"),
+        started_at=client.escape_column_name("started_at"),
+    )
+    with client.execute_query(query) as cursor:
+        names = [name.lower() for name in cursor.columns_schema]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    # an earlier version's ledger has neither of the last two
+    return {
+        row["environment_key"]: LastRun(
+            row["_dlt_load_id"], in_utc(row["observed_at"]), row.get("hashed_as"), bool(row.get("is_retired"))
+        )
+        for row in rows
+    }
+
+
+def of_completed_loads(client: SqlClientBase[Any], loads_table: str = "_dlt_loads") -> str:
+    """The condition that the load of a row is among those that dlt noted as done."""
+    loads = client.make_qualified_table_name(loads_table)
+    load_id, status, of_row = map(client.escape_column_name, ("load_id", "status", "_dlt_load_id"))
+    return f"{of_row} in (select {load_id} from {loads} where {status} = 0)"  # noqa: S608  our own names
 
 
 def _client(schema: Schema) -> SqlClientBase[Any]:
@@ -154,21 +290,30 @@ def _client(schema: Schema) -> SqlClientBase[Any]:
     return pipeline.sql_client(schema.name) if is_known else pipeline.sql_client()
 
 
-def _query(client: SqlClientBase[Any], table: TableName, columns: Sequence[str], *, latest: bool, ids: int) -> str:
-    """Names are our own; the `ids` are parameters."""
+def _query(
+    client: SqlClientBase[Any],
+    table: TableName,
+    columns: Sequence[str],
+    *,
+    latest: bool,
+    distinct: bool,
+    where: str | None,
+) -> str:
+    """Names are our own; values are parameters."""
     listed = ", ".join(map(client.escape_column_name, columns))
-    id, changed_at = client.escape_column_name("id"), client.escape_column_name("changed_at")
-    source = f"from {client.make_qualified_table_name(table)}"
-    if ids:
-        source += f" where {id} in ({', '.join(['%s'] * ids)})"
+    source = f"from {client.make_qualified_table_name(table)}" + (f" where {where}" if where else "")
     if latest:
+        id, changed_at = client.escape_column_name("id"), client.escape_column_name("changed_at")
         age = f"row_number() over (partition by {id} order by {changed_at} desc) as version_age"
         source = f"from (select {listed}, {age} {source}) versions where version_age = 1"
-    return f"select {listed} {source}"
+    return f"select {'distinct ' if distinct else ''}{listed} {source}"
 
 
-def _stream(client: SqlClientBase[Any], query: str, values: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
-    """The answer in batches. DuckDB gives Arrow; psycopg2 would hold all of it unless the server keeps the cursor."""
+def stream(client: SqlClientBase[Any], query: str, values: Sequence[Any], schema: pa.Schema) -> Iterator[pa.Table]:
+    """The answer in batches, under the names and types of `schema`.
+
+    DuckDB gives Arrow; psycopg2 would hold all of it unless the server keeps the cursor.
+    """
     if client.capabilities.sqlglot_dialect == "postgres":
         with client.begin_transaction():
             client.execute_sql(IN_UTC)
@@ -177,7 +322,7 @@ def _stream(client: SqlClientBase[Any], query: str, values: Sequence[str], schem
                 yield _table_of(rows, schema)
         return
     with client.execute_query(query, *values) as cursor:
-        if client.capabilities.sqlglot_dialect == "duckdb" and "agents" not in schema.names:
+        if client.capabilities.sqlglot_dialect == "duckdb":
             for table in cursor.iter_arrow(FETCH_ROWS):
                 yield table.rename_columns(schema.names).cast(schema)
         else:

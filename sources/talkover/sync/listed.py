@@ -14,11 +14,22 @@ from dlt.common.normalizers.naming import NamingConvention
 
 from ..api.client import READINGS
 from ..api.columns import read_table
-from ..api.fields import PHONE_NUMBER, PHONE_NUMBERS, RELEASE_REQUEST, RELEASE_REQUESTS, Resource
+from ..api.fields import (
+    AGENT,
+    AGENT_ON_NUMBER,
+    AGENTS,
+    NUMBER_OF_AGENT,
+    PHONE_NUMBER,
+    PHONE_NUMBERS,
+    RELEASE_REQUEST,
+    RELEASE_REQUESTS,
+    Resource,
+)
 from ..api.listing import Listing
-from ..api.reading import Json
-from ..errors import IncompleteListing
+from ..api.reading import Json, quote
+from ..errors import IncompleteListing, SuspiciousRemoval
 from .changes import Filled, guard_fields
+from .destinations import refuse_unfit_days
 from .fingerprints import with_fingerprints
 from .shared import Shared
 from .tables import OWN_COLUMNS, TableName
@@ -27,17 +38,46 @@ SETTLED = frozenset({"resolved_at", "rejection_reason"})
 """Fields of settled requests: the requests listed may all be pending, while those held stay for ever."""
 
 
+SHARED = """
+select id, min(environment_key), max(environment_key), count(*) over () from rows
+group by id
+having min(environment_key) <> max(environment_key)
+order by id
+limit 1
+"""
+
+
+@dataclass(frozen=True)
+class Links:
+    """A table of what a list in each row names: one row for the row (`owner`, its id) and each that it names.
+
+    `prefix` stands before the columns of what is named.
+    """
+
+    table: TableName
+    list: str
+    resource: Resource
+    owner: str
+    prefix: str
+
+
 @dataclass(frozen=True)
 class Endpoint:
-    """What is listed, and the tables that are made of it: that of its rows as they are comes first, its log last."""
+    """What is listed, and the tables that are made of it: of its rows as they are, of a list in them, of changes."""
 
     path: str
     resource: Resource
-    tables: tuple[TableName, ...]
+    current: TableName
+    links: Links | None = None
+    log: TableName | None = None
 
     @property
-    def log(self) -> TableName:
-        return self.tables[-1]
+    def tables(self) -> list[TableName]:
+        tables = (self.current, self.links.table if self.links else None, self.log)
+        return [table for table in tables if table is not None]
+
+    def is_links(self, table: TableName) -> bool:
+        return self.links is not None and table == self.links.table
 
     @property
     def guarded_columns(self) -> list[str]:
@@ -47,9 +87,19 @@ class Endpoint:
 
 ENDPOINTS: Mapping[str, Endpoint] = {
     "phone_numbers": Endpoint(
-        PHONE_NUMBERS, PHONE_NUMBER, ("phone_numbers", "phone_number_agents", "phone_number_changes")
+        PHONE_NUMBERS,
+        PHONE_NUMBER,
+        "phone_numbers",
+        Links("phone_number_agents", "agents", AGENT_ON_NUMBER, owner="phone_number_id", prefix="agent_"),
+        "phone_number_changes",
     ),
-    "release_requests": Endpoint(RELEASE_REQUESTS, RELEASE_REQUEST, ("release_requests", "release_request_changes")),
+    "release_requests": Endpoint(RELEASE_REQUESTS, RELEASE_REQUEST, "release_requests", log="release_request_changes"),
+    "agents": Endpoint(
+        AGENTS,
+        AGENT,
+        "agents",
+        Links("agent_phone_numbers", "phone_numbers", NUMBER_OF_AGENT, owner="agent_id", prefix="phone_number_"),
+    ),
 }
 
 
@@ -57,6 +107,7 @@ ENDPOINTS: Mapping[str, Endpoint] = {
 class Listed:
     """The rows of an endpoint, one an id, with fingerprints and their environment; and the listings they came in."""
 
+    endpoint: Endpoint
     rows: pa.Table
     listings: Mapping[str, Listing]
 
@@ -78,8 +129,8 @@ def list_all(endpoint: Endpoint, shared: Shared, held: pa.Table | None, filled: 
     `held` has the id and environment of each row that must not be missed, `filled` is how full the columns are, by
     environment.
 
-    Raises IncompleteListing unless that was to be accepted, SuspiciousRemoval where a field is lost, and what a client
-    raises.
+    Raises IncompleteListing unless that was to be accepted, SuspiciousRemoval where a field is lost or two environments
+    list the same id, and what a client raises.
     """
     listings = {}
     for key in shared.clients:
@@ -87,19 +138,23 @@ def list_all(endpoint: Endpoint, shared: Shared, held: pa.Table | None, filled: 
         listings[key] = _list(endpoint, shared, key, known)
         if listings[key].complete and key in filled and not shared.options.allow_lost_fields:
             _guard_fields(endpoint, shared, key, listings[key], filled[key])
-    by_environment = [_with_environment(listing.rows, key) for key, listing in listings.items()]
+    by_environment = [with_environment(listing.rows, key) for key, listing in listings.items()]
     rows = pa.concat_tables(by_environment, promote_options="default")
-    return Listed(with_fingerprints(rows, shared.database), listings)
+    _refuse_shared_ids(endpoint, shared, rows)
+    links = endpoint.links.list if endpoint.links else None
+    return Listed(endpoint, with_fingerprints(rows, shared.database, links, shared.hashed_as), listings)
 
 
 def _list(endpoint: Endpoint, shared: Shared, key: str, known: pa.ChunkedArray | None) -> Listing:
     client, options = shared.clients[key], shared.options
     filters = options.filters if endpoint.path == PHONE_NUMBERS else {}
     asked = client.transport.where(endpoint.path)
-    client.on_page = _progress(shared)
+    client.on_page = progress(shared, f"{endpoint.path} pages")
     read = _reader(endpoint, asked, options.time_zone, shared.schema.naming)
     listing = client.fetch(endpoint.path, read, filters=filters, known=None if filters else known)
     client.transport.refuse_a_wrong_clock()
+    if shared.held.is_in_pipeline:
+        refuse_unfit_days(dlt.current.pipeline(), listing.rows, asked)
     if listing.problem is not None and not options.accept_incomplete:
         raise IncompleteListing(
             f"{asked}: {listing.problem}, after {READINGS} attempts. --accept-incomplete (accept_incomplete=True) "
@@ -112,6 +167,16 @@ def _guard_fields(endpoint: Endpoint, shared: Shared, key: str, listing: Listing
     rows = listing.rows
     returned = [name for name in rows.column_names if rows[name].null_count < rows.num_rows]
     guard_fields(shared.clients[key].transport.where(endpoint.path), listing.distinct, returned, filled)
+
+
+def _refuse_shared_ids(endpoint: Endpoint, shared: Shared, rows: pa.Table) -> None:
+    if len(shared.clients) == 1:
+        return
+    for id, one, other, ids in shared.database.rows(SHARED, rows=rows.select(["id", "environment_key"])):
+        raise SuspiciousRemoval(
+            f"environments {one!r} and {other!r} both list id {quote(id)} of /{endpoint.path} ({ids} ids stand in two "
+            "lists): both tokens may be of the same environment. Nothing was loaded. Each needs its own token"
+        )
 
 
 def _reader(
@@ -133,13 +198,13 @@ def column_of(naming: NamingConvention, field: str) -> str:
     return naming.normalize_path(field.strip() or "_empty")
 
 
-def _progress(shared: Shared) -> Callable[[str, int], None]:
-    """Counts pages for the pipeline's collector. Pages come from other threads, which know no pipeline."""
+def progress(shared: Shared, counter: str) -> Callable[[str, int], None]:
+    """Counts pages as `counter` of the pipeline's collector. They come from other threads, which know no pipeline."""
     if not shared.held.is_in_pipeline:
         return lambda _endpoint, _pages: None
     collector = dlt.current.pipeline().collector
-    return lambda endpoint, pages: collector.update(f"{endpoint} pages", total=pages)
+    return lambda _endpoint, pages: collector.update(counter, total=pages)
 
 
-def _with_environment(rows: pa.Table, key: str) -> pa.Table:
+def with_environment(rows: pa.Table, key: str) -> pa.Table:
     return rows.append_column("environment_key", pa.array([key] * rows.num_rows, pa.string()))

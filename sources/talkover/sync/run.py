@@ -7,6 +7,7 @@ before the first row is sent.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import uuid4
@@ -21,17 +22,27 @@ from .. import __version__
 from ..api.client import TalkoverClient
 from ..api.reading import Json
 from ..errors import ConfigurationError
+from .calls import Calls, CallsRead
 from .changes import count_by
 from .compared import Compared, compare_endpoint, read_held
 from .database import Database
 from .destinations import refuse_unfit, refuse_unfit_tables
 from .held import Held
 from .listed import ENDPOINTS, Endpoint
-from .sending import rows_for
+from .parties import caller_key
+from .sending import call_rows, rows_for
 from .shared import Options, Shared
 from .tables import TableName
 
 CLOCK_TOLERANCE = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class WindowSent:
+    """What the tables of calls are sent of a window."""
+
+    calls: Iterator[Any]
+    ledger_row: Json
 
 
 class Run:
@@ -52,21 +63,25 @@ class Run:
         self.run_id = uuid4().hex
         self.started_at = datetime.now(timezone.utc)
         observed_at = options.observed_at or self.started_at
+        self._requests_before = {key: client.transport.pace.requests for key, client in clients.items()}
         held = Held(schema)
-        self.shared = Shared(clients, options, schema, held, database, observed_at)
-        self.left_out = {table for resource in options.without for table in ENDPOINTS[resource].tables}
-        self.unsent = set(tables)
         if held.is_in_pipeline:
             refuse_unfit(dlt.current.pipeline())
             refuse_unfit_tables(dlt.current.pipeline(), tables.values())
+        last_runs = held.last_runs()
+        self.shared = Shared(clients, options, schema, held, database, observed_at, last_runs)
+        self.left_out = {table for resource in options.without for table in ENDPOINTS[resource].tables}
+        self.unsent = set(tables) - {"call_windows"}
         self._refuse_the_future()
-        self._refuse_the_past(self.shared.held.last_observed(clients))
+        for last in (last_runs[key] for key in clients if key in last_runs):
+            self._refuse_the_past(last.observed_at, itself=last.is_retired)
         self.compared = {
             resource: self._compare(endpoint, chosen)
             for resource, endpoint in ENDPOINTS.items()
             if (chosen := [table for table in endpoint.tables if table in self.unsent - self.left_out])
         }
         self.ledger = list(self._ledger())
+        self.calls = self._calls() if "calls" in tables else None
 
     def rows(self, table: TableName) -> Iterator[Any]:
         """What `table` is sent, in batches; an empty schema where there is nothing to send and no table yet."""
@@ -78,12 +93,30 @@ class Run:
             is_sent = True
         if not is_sent and held.is_in_pipeline and table in held.missing:
             yield dlt.mark.materialize_table_schema()
+        self._has_sent(table)
+
+    def windows(self) -> Iterator[WindowSent]:
+        """What `calls` and `call_windows` are sent, a window at a time."""
+        if self.calls:
+            yield from map(self._window_sent, self.calls.read())
+        self._has_sent("calls")
+
+    def _window_sent(self, read: CallsRead) -> WindowSent:
+        return WindowSent(self._calls_of(read), read.ledger_row)
+
+    def _calls_of(self, read: CallsRead) -> Iterator[Any]:
+        yield from call_rows(read.rows, read.changes, self.shared)
+        if "calls" in self.shared.held.missing:
+            yield dlt.mark.materialize_table_schema()  # where there is no call it would not be made
+
+    def _has_sent(self, table: TableName) -> None:
         self.unsent.discard(table)
         for resource in [name for name, compared in self.compared.items() if self.unsent.isdisjoint(compared.changes)]:
             del self.compared[resource]  # else the listing would fill memory while it is loaded
             pa.default_memory_pool().release_unused()
         if not self.unsent:
-            held.drop_dependent_views()
+            self.shared.held.refuse_overtaken()
+            self.shared.held.drop_dependent_views()
 
     def _batches(self, table: TableName) -> Iterable[Any]:
         if table == "load_runs":
@@ -91,10 +124,17 @@ class Run:
         compared = next((each for each in self.compared.values() if table in each.changes), None)
         return rows_for(table, compared, self.shared) if compared else ()
 
+    def _calls(self) -> Calls:
+        listed = [each.listed.rows["number"] for name, each in self.compared.items() if name == "phone_numbers"]
+        numbers = [chunk for column in (self.shared.held.numbers(), *listed) for chunk in column.chunks]
+        key = caller_key(self.shared.options.calls.caller_key)
+        return Calls(self.shared, key, pa.chunked_array(numbers, pa.string()))
+
     def _compare(self, endpoint: Endpoint, tables: list[TableName]) -> Compared:
         """What becomes of `tables`. History only goes forward, also for an id that another environment listed since."""
         held = {table: read_held(self.shared, table) for table in tables}
-        if log := held.get(endpoint.log):
+        log = held.get(endpoint.log) if endpoint.log else None
+        if log:
             ours = pc.is_in(log["environment_key"], value_set=pa.array(list(self.shared.clients), pa.string()))
             self._refuse_the_past(pc.max(log["changed_at"].filter(ours)).as_py())
         compared = compare_endpoint(self.shared, endpoint, held)
@@ -111,8 +151,10 @@ class Run:
                 "--observed-at"
             )
 
-    def _refuse_the_past(self, last: datetime | None) -> None:
-        if last is not None and self.shared.observed_at < last:
+    def _refuse_the_past(self, last: datetime | None, *, itself: bool = False) -> None:
+        """What is dated with `last` itself may be loaded again, unless that was the end of an environment."""
+        if last is not None and (self.shared.observed_at < last or (itself and self.shared.observed_at == last)):
+            self.shared.held.refuse_overtaken()
             raise ConfigurationError(
                 f"this run is dated {self.shared.observed_at.isoformat()}, but {last.isoformat()} is loaded already: "
                 "history only goes forward. Give a later --observed-at (observed_at), or set this machine's clock"
@@ -125,9 +167,10 @@ class Run:
                 "environment_key": key,
                 "started_at": self.started_at,
                 "observed_at": self.shared.observed_at,
-                "requests_made": client.transport.pace.requests,
+                "requests_made": client.transport.pace.requests - self._requests_before[key],
                 "requests_a_minute": client.transport.pace.most_a_minute,
                 "connector_version": __version__,
+                "hashed_as": self.shared.hashed_as.get(key),
             } | {
                 f"{resource}_{figure}": value
                 for resource, compared in self.compared.items()
@@ -146,7 +189,7 @@ def _figures(compared: Compared, environment_key: str) -> Json:
         "total": listing.total,
         "complete": listing.complete,
     }
-    table = log if log in tables else compared.endpoint.tables[0]
+    table = log if log in tables else compared.endpoint.current
     if table not in tables:
         return {}
     changes = compared.changes[table]

@@ -14,17 +14,23 @@ from zoneinfo import ZoneInfo
 
 import dlt
 from dlt.common.configuration import configspec, known_sections, resolve_configuration
+from dlt.common.configuration.exceptions import ConfigValueCannotBeCoercedException
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.typing import SecretSentinel, TSecretStrValue
 
 from ..api.client import BASE_URL, TalkoverClient
 from ..api.connection import checked_base_url, checked_token, trusted_authorities
+from ..api.rate_limit import Pace
 from ..api.transport import Transport
 from ..dlt_internals import values_for_tables
 from ..errors import ConfigurationError
 from ..instants import read_instant
-from .tables import LEDGER_RESOURCES
+from .parties import SHORTEST_KEY, caller_key, digits_of
+from .shared import CallOptions
+from .tables import MORE_RESOURCES, RESOURCES
 
+WITH = "sources.talkover.with"
+"""dlt's setting; its name is no name in Python, so that it can stand in no specification."""
 ENVIRONMENT_VARIABLE = "TALKOVER_TOKEN"
 """Where the vendor's own documentation keeps the token."""
 
@@ -42,6 +48,11 @@ class TalkoverConfiguration(BaseConfiguration):
     environment_key: str = "default"
     time_zone: str = "UTC"
     without: Optional[list[str]] = None
+    calls_since: Optional[Any] = None
+    calls_lookback_days: int = 3
+    calls_window_days: int = 14
+    keep_callers: bool = False
+    caller_key: Optional[TSecretStrValue] = None
 
 
 def configured_clients() -> dict[str, TalkoverClient]:
@@ -57,6 +68,31 @@ def configured_without() -> frozenset[str]:
     return left_out_of(_configured().without)
 
 
+def configured_more() -> frozenset[str]:
+    """The resources that `talkover_source()` would load besides. Raises ConfigurationError."""
+    return more_of(dict.fromkeys(MORE_RESOURCES))
+
+
+def configured_environments() -> frozenset[str]:
+    """The environments that `talkover_source()` would list, none where no token is configured."""
+    found = _configured()
+    tokens = tokens_of(found.api_token, found.environments, found.environment_key)
+    return frozenset(key for key, token in tokens.items() if token)
+
+
+def configured_zone() -> tzinfo:
+    """The zone of the API's days that `talkover_source()` would use. Raises ConfigurationError."""
+    return zone_of(_configured().time_zone)
+
+
+def caller_hash(number: str) -> str:
+    """The hash that calls with the telephone number `number` have as `party_hash`, however it is written.
+
+    Under the key that is configured or was made on this machine; raises ConfigurationError where there is none.
+    """
+    return caller_key(_configured().caller_key, make=False).hash(digits_of(number))
+
+
 def _configured() -> TalkoverConfiguration:
     return resolve_configuration(TalkoverConfiguration(), sections=(known_sections.SOURCES, "talkover"))
 
@@ -65,12 +101,31 @@ def left_out_of(without: Collection[str] | None) -> frozenset[str]:
     """The resources that are not to be requested. Raises ConfigurationError for another name, and for all of them."""
     require(Collection, "a list of names", without=without)
     left_out = frozenset([without] if isinstance(without, str) else without or ())
-    both = " and ".join(LEDGER_RESOURCES)
-    if strange := sorted(left_out.difference(LEDGER_RESOURCES)):
+    both = " and ".join(RESOURCES)
+    if strange := sorted(left_out.difference(RESOURCES)):
         raise ConfigurationError(f"without names {strange[0]!r}: it may leave out {both.replace(' and ', ' or ')}")
-    if left_out.issuperset(LEDGER_RESOURCES):
+    if left_out.issuperset(RESOURCES):
         raise ConfigurationError(f"without names {both}: nothing would be left to load")
     return left_out
+
+
+def more_of(given: Mapping[str, bool | None]) -> frozenset[str]:
+    """The resources of MORE_RESOURCES to load: those `given` as True, and of those not given the ones that the setting
+    `with` names. Raises ConfigurationError.
+    """
+    require(bool, "True or False", **given)
+    names = set(_configured_with())
+    if strange := sorted(map(str, names.difference(MORE_RESOURCES))):
+        raise ConfigurationError(f"with names {strange[0]!r}: it may name {' and '.join(MORE_RESOURCES)}")
+    return frozenset(name for name, wanted in given.items() if (name in names if wanted is None else wanted))
+
+
+def _configured_with() -> Collection[Any]:
+    try:
+        configured = dlt.config.get(WITH, list)
+    except ConfigValueCannotBeCoercedException:
+        raise ConfigurationError('with must be a list of names, such as ["agents", "calls"]') from None
+    return configured or ()
 
 
 def tokens_of(api_token: str | None, environments: Mapping[str, str] | None, environment_key: str) -> Mapping[str, str]:
@@ -97,12 +152,16 @@ def tokens_of(api_token: str | None, environments: Mapping[str, str] | None, env
 
 @dataclass(frozen=True)
 class Api:
-    """How the API is called: environment to token, address, rows a page, concurrent requests. All of it is checked."""
+    """How the API is called: environment to token, address, rows a page, concurrent requests. All of it is checked.
+
+    `paces` count the requests of each environment over all runs.
+    """
 
     tokens: Mapping[str, str]
     base_url: str
     per_page: int
     max_concurrent_requests: int
+    paces: Mapping[str, Pace]
 
     @classmethod
     def of(cls, tokens: Mapping[str, str], base_url: str, per_page: int, max_concurrent_requests: int) -> Api:
@@ -114,7 +173,7 @@ class Api:
         base_url = checked_base_url(base_url)
         checked = {key: checked_token(token, key) for key, token in tokens.items()}
         trusted_authorities(base_url)
-        return cls(checked, base_url, per_page, max_concurrent_requests)
+        return cls(checked, base_url, per_page, max_concurrent_requests, {key: Pace() for key in checked})
 
     def clients(self) -> dict[str, TalkoverClient]:
         """A client an environment, for one run, with dlt's own settings for requests (`RUNTIME__REQUEST_…`)."""
@@ -130,6 +189,7 @@ class Api:
                 max_attempts=runtime.request_max_attempts,
                 backoff=runtime.request_backoff_factor,
                 max_wait=runtime.request_max_retry_delay,
+                pace=self.paces[key],
             )
             clients[key] = TalkoverClient(
                 transport,
@@ -159,6 +219,31 @@ def filters_of(**given: str | bool | None) -> dict[str, str]:
         for name, value in given.items()
         if value is not None
     }
+
+
+def call_options_of(
+    *,
+    since: date | datetime | str | None,
+    lookback_days: int,
+    window_days: int,
+    most_windows: int | None,
+    keep_callers: bool,
+    caller_key: str | None,
+) -> CallOptions:
+    """Raises ConfigurationError."""
+    require(int, "a whole number", calls_lookback_days=lookback_days, calls_window_days=window_days)
+    require(int, "a whole number", calls_most_windows=most_windows)
+    require(bool, "True or False", keep_callers=keep_callers)
+    require(str, "text", caller_key=caller_key)
+    if lookback_days < 0 or window_days < 1 or (most_windows is not None and most_windows < 1):
+        raise ConfigurationError("calls_window_days must be at least 1, and calls_lookback_days at least 0")
+    try:
+        first_day = None if since is None else read_instant(since).date()
+    except ValueError as error:
+        raise ConfigurationError(f"calls_since: {error}") from None
+    if caller_key is not None and len(caller_key) < SHORTEST_KEY:
+        raise ConfigurationError(f"caller_key must have {SHORTEST_KEY} characters or more: make a random one")
+    return CallOptions(first_day, lookback_days, window_days, most_windows, keep_callers, caller_key)
 
 
 def aware(given: datetime | date | str | None) -> datetime | None:

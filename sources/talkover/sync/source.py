@@ -2,11 +2,14 @@
 
     GET /phone-numbers                  → phone_numbers, phone_number_agents, phone_number_changes
     GET /phone-numbers/release-requests → release_requests, release_request_changes
-    both                                → load_runs
+    GET /agents, where it is wanted     → agents, agent_phone_numbers
+    all these                           → load_runs
+    GET /calls, where it is wanted      → calls, call_windows
 
-Each listing is read whole, once a run and environment, and compared with what the destination holds: only rows that are
-new or differ are let through, and numbers that a complete listing no longer holds become tombstones. `updated_at` is no
-cursor: countdowns, agents and late commits do not move it, and the API cannot filter by it.
+Calls are events, and read by windows of days: see calls.py. Each other listing is read whole, once a run and
+environment, and compared with what the destination holds: only rows that are new or differ are let through, and numbers
+and agents that a complete listing no longer holds become tombstones.
+`updated_at` is no cursor: countdowns, agents and late commits do not move it, and the API cannot filter by it.
 """
 
 from __future__ import annotations
@@ -23,10 +26,21 @@ from ..api.client import BASE_URL
 from ..dlt_internals import is_filtered
 from ..errors import ConfigurationError
 from .database import Database
-from .run import Run
-from .settings import Api, TalkoverConfiguration, aware, filters_of, left_out_of, require, tokens_of, zone_of
+from .run import Run, WindowSent
+from .settings import (
+    Api,
+    TalkoverConfiguration,
+    aware,
+    call_options_of,
+    filters_of,
+    left_out_of,
+    more_of,
+    require,
+    tokens_of,
+    zone_of,
+)
 from .shared import Options
-from .tables import KEYS, TableName, hints
+from .tables import KEYS, MORE_RESOURCES, MORE_TABLES, TableName, hints
 
 
 @dlt.source(name="talkover", section="talkover", max_table_nesting=0, spec=TalkoverConfiguration)
@@ -49,8 +63,16 @@ def talkover_source(
     allow_lost_fields: bool = False,
     accept_incomplete: bool = False,
     without: Collection[str] | None = None,
+    agents: bool | None = None,
+    calls: bool | None = None,
+    calls_since: date | datetime | str | None = None,
+    calls_lookback_days: int = 3,
+    calls_window_days: int = 14,
+    calls_most_windows: int | None = None,
+    keep_callers: bool = False,
+    caller_key: str | None = None,
 ) -> Any:
-    """Phone numbers and release requests of one Talkover environment, or of several.
+    """Phone numbers and release requests of one Talkover environment, or of several; agents and calls where wanted.
 
     Args:
         api_token: environment token, `talq_…`; TALKOVER_TOKEN where nothing else is set.
@@ -69,6 +91,13 @@ def talkover_source(
         allow_lost_fields: takes a listing for right that lacks a field which most rows had.
         accept_incomplete: loads a listing that never matches the API's total, without removing.
         without: `phone_numbers` or `release_requests`, left out: not requested, its tables as they are or made empty.
+        agents, calls: loads those, too; where not given, what the setting `with` names, or `with_resources`.
+        calls_since: the first day of calls to load; 90 days before the first run unless given.
+        calls_lookback_days: how many days a call may go on changing: days are read again until they are older.
+        calls_window_days: how many days of calls are read, proven whole and held in memory at a time.
+        calls_most_windows: how many such windows one run reads, all unless given; the next run goes on from there.
+        keep_callers: loads the other party's telephone number; else its country and a keyed hash alone.
+        caller_key: the secret that telephone numbers are hashed with, 16 characters or more; one is made unless given.
 
     Raises:
         ConfigurationError: here, before any request is sent. Other TalkoverErrors end the extract step.
@@ -94,22 +123,52 @@ def talkover_source(
         allow_lost_fields=allow_lost_fields,
         accept_incomplete=accept_incomplete,
         without=left_out_of(without),
+        calls=call_options_of(
+            since=calls_since,
+            lookback_days=calls_lookback_days,
+            window_days=calls_window_days,
+            most_windows=calls_most_windows,
+            keep_callers=keep_callers,
+            caller_key=caller_key,
+        ),
     )
+
+    more = more_of({"agents": agents, "calls": calls})
+
+    wanted = {table for resource in more for table in MORE_RESOURCES[resource]}
 
     @dlt.resource(name="_run", selected=False)
     def start_run() -> Iterator[Run]:
         source = dlt.current.source()
         tables = [table for table in KEYS if table in source.selected_resources]
+        _refuse_calls_without_ledger(tables)
         schemas = {table: _schema_of(table, source) for table in tables}
         yield Run(api.clients(), options, source.schema, schemas, database=Database())
+
+    @dlt.transformer(data_from=start_run, name="_windows", selected=False)
+    def windows(run: Run) -> Iterator[WindowSent]:
+        yield from run.windows()
 
     def resource(table: TableName) -> DltResource:
         def rows(run: Run) -> Iterator[Any]:
             yield from run.rows(table)
 
-        return dlt.transformer(rows, data_from=start_run, name=table, **hints(table))
+        def rows_of_window(window: WindowSent) -> Iterator[Any]:
+            yield from window.calls if table == "calls" else [window.ledger_row]
 
-    return start_run, *map(resource, KEYS)
+        is_selected = table not in MORE_TABLES or table in wanted
+        of_calls = table in MORE_RESOURCES["calls"]
+        parent, made = (windows, rows_of_window) if of_calls else (start_run, rows)
+        return dlt.transformer(made, data_from=parent, name=table, selected=is_selected, **hints(table))
+
+    return start_run, windows, *map(resource, KEYS)
+
+
+def _refuse_calls_without_ledger(tables: Collection[TableName]) -> None:
+    if len({"calls", "call_windows"}.intersection(tables)) == 1:
+        raise ConfigurationError(
+            "calls and call_windows belong together: by the second the next run knows what is loaded. Select both"
+        )
 
 
 def _schema_of(table: TableName, source: DltSource) -> TTableSchema:

@@ -6,7 +6,7 @@ phone_numbers, phone_number_changes, …, load_runs → current_numbers, monthly
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,10 +22,11 @@ from sqlglot import exp
 from sqlglot._version import __version__ as sqlglot_version
 
 from ..errors import LoadError
-from ..sync.tables import KEYS
-from .translation import read_by, view_names, view_sql
+from ..sync.tables import KEYS, MORE_TABLES, TableName
+from .thresholds import Thresholds, configured_thresholds
+from .translation import read_by, stand_in, view_names, view_sql
 
-__all__ = ["Views", "create_views", "drop_views", "view_names", "view_sql"]
+__all__ = ["Views", "configured_thresholds", "create_views", "drop_views", "view_names", "view_sql"]
 
 KEPT = "talkover_views.json"
 REASON_LENGTH = 200
@@ -59,16 +60,26 @@ class Views:
         return [f"{says}. `talkover load` brings every table"]
 
 
-def create_views(client: SqlClientBase[Any], folder: Path, now: datetime | None = None, *, again: bool = True) -> Views:
+def create_views(
+    client: SqlClientBase[Any],
+    folder: Path,
+    now: datetime | None = None,
+    *,
+    again: bool = True,
+    thresholds: Thresholds | None = None,
+) -> Views:
     """Creates every view whose tables are there, in the dataset of `client`.
+
+    Of those that are loaded where they are wanted, the ones that are not there are empty for the views.
 
     `folder` is the pipeline's own, where the statements are kept. Unless `again`, nothing is done where these very
     statements were carried out from there and every view is still there. A view left from before, whose table is gone,
-    stays. `now`: see `view_sql`.
+    stays. `now` and `thresholds`: see `view_sql`.
     """
-    kept = _statements(client, folder / KEPT, now)
+    found = _found(client, (*view_names(), *MORE_TABLES))
+    kept = _statements(client, folder / KEPT, now, _absent_tables(client, found), thresholds or {})
     statements = kept["statements"]
-    if not again and kept["are_made"] and _are_there(client, statements):
+    if not again and kept["are_made"] and found is not None and all(found.get(name) == "VIEW" for name in statements):
         return Views(tuple(statements))
     failed = _run(client, statements)
     _keep(folder / KEPT, kept | {"are_made": not failed})
@@ -86,15 +97,31 @@ def create_views(client: SqlClientBase[Any], folder: Path, now: datetime | None 
     return Views(tuple(name for name in possible if name not in failed), failed, missing)
 
 
-def _are_there(client: SqlClientBase[Any], names: Iterable[str]) -> bool:
-    """Whether the dataset has the views `names`; said by a destination that lists views as the SQL standard has it."""
-    paths = [client.make_qualified_table_name_path(name, quote=False) for name in names]
-    listed = "select table_name from information_schema.views where table_schema = %s"
+def _found(client: SqlClientBase[Any], names: Collection[str]) -> dict[str, str] | None:
+    """Those of the tables and views `names` that the dataset has, with what they are: `VIEW` is a view.
+
+    None where the destination does not list them as the SQL standard has it.
+    """
+    paths = {name: client.make_qualified_table_name_path(name, quote=False) for name in names}
+    listed = "select table_name, table_type from information_schema.tables where table_schema = %s"
     try:
-        found = client.execute_sql(listed, paths[0][-2])
+        rows = client.execute_sql(listed, next(iter(paths.values()))[-2])
     except DltException:
-        return False
-    return {row[0] for row in found or ()}.issuperset(path[-1] for path in paths)
+        return None
+    if not rows:
+        return None  # dlt's own tables are always there
+    kinds: dict[str, str] = dict(rows)  # type: ignore[arg-type]
+    return {name: kinds[path[-1]] for name, path in paths.items() if path[-1] in kinds}
+
+
+def _absent_tables(client: SqlClientBase[Any], found: Collection[str] | None) -> tuple[TableName, ...]:
+    """Those of the tables that are loaded where they are wanted which are not there.
+
+    The destination says it: what dlt knows of them is what this pipeline loaded, and another may have loaded more.
+    """
+    return tuple(
+        table for table in MORE_TABLES if (table not in found if found is not None else not _is_there(client, table))
+    )
 
 
 def _run(client: SqlClientBase[Any], statements: dict[str, str]) -> dict[str, str]:
@@ -111,22 +138,28 @@ def _run(client: SqlClientBase[Any], statements: dict[str, str]) -> dict[str, st
 
 
 def _missing_tables(client: SqlClientBase[Any]) -> tuple[str, ...]:
-    """The tables that views read and that are not there."""
+    """The tables that views read and that are not there, without those that are loaded where they are wanted."""
     read = {table for view in view_names() for table in read_by(view)}
-    return tuple(table for table in KEYS if table in read and not _is_there(client, table))
+    return tuple(table for table in KEYS if table in read - {*MORE_TABLES} and not _is_there(client, table))
 
 
 def _is_there(client: SqlClientBase[Any], table: str) -> bool:
+    counted = f"select count(*) from {client.make_qualified_table_name(table)} where 1 = 0"  # noqa: S608  our own
     try:
-        client.execute_sql(f"select 1 from {client.make_qualified_table_name(table)} where 1 = 0")  # noqa: S608  our own
+        return client.execute_sql(counted) is not None  # BigQuery's emulator raises nothing
     except DestinationUndefinedEntity:
         return False
     except DltException:
         return True  # but may not be read, as the views' own reasons say
-    return True
 
 
-def _statements(client: SqlClientBase[Any], kept: Path, now: datetime | None) -> dict[str, Any]:
+def _statements(
+    client: SqlClientBase[Any],
+    kept: Path,
+    now: datetime | None,
+    absent: Collection[TableName],
+    thresholds: Thresholds,
+) -> dict[str, Any]:
     """`statements`: view to the one that creates it, in their order; `are_made`: whether they were all carried out.
 
     To translate them takes longer than a small load: they are kept in dlt's working directory until anything differs.
@@ -134,7 +167,9 @@ def _statements(client: SqlClientBase[Any], kept: Path, now: datetime | None) ->
     dialect = client.capabilities.sqlglot_dialect or "duckdb"
     sources = [path.read_bytes() for path in sorted(Path(__file__).parent.iterdir()) if path.is_file()]
     where = client.make_qualified_table_name(KEPT)
-    made_of = blake2b(b"\0".join([*sources, f"{dialect} {where} {sqlglot_version} {now}".encode()])).hexdigest()
+    empty = " ".join(f"{table}: {stand_in(table).sql()}" for table in absent)
+    words = f"{dialect} {where} {sqlglot_version} {now} {empty} {thresholds}"
+    made_of = blake2b(b"\0".join([*sources, words.encode()])).hexdigest()
     with suppress(OSError, ValueError, KeyError):
         found = json.loads(kept.read_bytes())
         if found["made_of"] == made_of:
@@ -145,7 +180,7 @@ def _statements(client: SqlClientBase[Any], kept: Path, now: datetime | None) ->
         catalog, dataset, table = [""] * (3 - len(path)) + path
         return exp.table_(table, db=dataset, catalog=catalog, quoted=True)
 
-    statements = {name: view_sql(name, dialect, qualify, now) for name in view_names()}
+    statements = {name: view_sql(name, dialect, qualify, now, absent, thresholds=thresholds) for name in view_names()}
     return {"made_of": made_of, "statements": statements, "are_made": False}
 
 

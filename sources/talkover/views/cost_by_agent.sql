@@ -6,7 +6,7 @@ names as (
     select
         agent_id,
         max(agent_name) as agent_name
-    from phone_number_agents
+    from number_agents
     group by agent_id
 ),
 
@@ -16,11 +16,11 @@ assigned as (
         current_numbers.currency,
         current_numbers.monthly_cost,
         current_numbers.agent_count,
-        phone_number_agents.agent_id,
+        number_agents.agent_id,
         names.agent_name
     from current_numbers
-    left join phone_number_agents on current_numbers.phone_number_id = phone_number_agents.phone_number_id
-    left join names on phone_number_agents.agent_id = names.agent_id
+    left join number_agents on current_numbers.phone_number_id = number_agents.phone_number_id
+    left join names on number_agents.agent_id = names.agent_id
 ),
 
 labelled as (

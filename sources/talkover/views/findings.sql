@@ -1,6 +1,8 @@
 -- One row per finding and number: what it is, what to do about it, and the monthly cost at stake.
 -- saving counts a number once, on the finding with the highest monthly_cost.
--- No number is called idle: that needs usage, which these two listings do not report.
+-- That a number had no call is said only of days of which every call is loaded, and of a number that was held on all of them.
+-- Nothing else calls a number idle: what comes by SMS, WhatsApp or fax is not loaded.
+-- The settings under [talkover.findings] are the columns of the first two steps.
 with
 
 thresholds as (
@@ -8,7 +10,14 @@ thresholds as (
         7 as grace_days, -- an approved number may stay listed this long
         14 as usual_days, -- how long a decision takes, until ten are known
         1.5 as price_factor, -- how far a price may be from the median of similar numbers
-        5 as group_size -- a smaller group has no meaningful median
+        5 as group_size, -- a smaller group has no meaningful median
+        5 as known_days -- this many days ago the last day may lie of which every call is loaded
+),
+
+quiet_times as (
+    select 30 as quiet_days -- no answered call for so long is a finding, of each number the longest
+    union all select 60
+    union all select 90
 ),
 
 requests as (
@@ -17,6 +26,7 @@ requests as (
         environment_key,
         phone_number_id,
         status,
+        requested_at,
         lead_time_days,
         days_since_decision,
         is_at_stake,
@@ -96,9 +106,159 @@ compared as (
         *,
         case
             when monthly_cost < median_cost * 1000000
-                then cast(round(monthly_cost * 1e2 / nullif(median_cost, 0)) as bigint)
+                then cast(floor(monthly_cost * 1e2 / nullif(median_cost, 0) + 0.5) as bigint)
         end as percentage
     from medians
+),
+
+coverage as (
+    select
+        call_coverage.environment_key,
+        call_coverage.complete_from,
+        call_coverage.complete_until
+    from call_coverage
+    cross join thresholds
+    where
+        date_diff('day', call_coverage.complete_until, cast(current_timestamp at time zone 'UTC' as date))
+        <= thresholds.known_days
+),
+
+-- By phone_number, not by number: two numbers may have the same one, and then neither goes without its calls.
+covered as (
+    select
+        numbers.phone_number_id,
+        numbers.environment_key,
+        numbers.phone_number,
+        numbers.capability_set,
+        numbers.monthly_cost,
+        number_holdings.valid_from,
+        cast(number_holdings.valid_from at time zone 'UTC' as date) as held_from_on,
+        coverage.complete_from,
+        coverage.complete_until
+    from numbers
+    inner join number_holdings
+        on numbers.phone_number_id = number_holdings.phone_number_id
+        and numbers.environment_key = number_holdings.environment_key
+        and numbers.phone_number = number_holdings.phone_number
+    inner join coverage on numbers.environment_key = coverage.environment_key
+    where number_holdings.valid_to is null
+),
+
+days_of_calls as (
+    select
+        environment_key,
+        phone_number,
+        cast(created_at at time zone 'UTC' as date) as called_on,
+        case when status in ('answered', 'in-progress', 'completed') then 1 else 0 end as is_answered,
+        count(*) as calls
+    from calls
+    where case when is_testing then 1 else 0 end = 0
+    group by
+        environment_key,
+        phone_number,
+        cast(created_at at time zone 'UTC' as date),
+        case when status in ('answered', 'in-progress', 'completed') then 1 else 0 end
+),
+
+last_answers as (
+    select
+        environment_key,
+        phone_number,
+        max(called_on) as last_answered_on
+    from days_of_calls
+    where is_answered = 1
+    group by environment_key, phone_number
+),
+
+-- A call since then, of which the day is not complete yet, is a call too.
+quiet as (
+    select
+        covered.phone_number_id,
+        covered.environment_key,
+        covered.phone_number,
+        covered.monthly_cost,
+        covered.complete_until,
+        quiet_times.quiet_days,
+        cast(covered.complete_until + (1 - quiet_times.quiet_days) * interval 1 day as date) as quiet_from,
+        covered.complete_from,
+        covered.held_from_on,
+        last_answers.last_answered_on
+    from covered
+    cross join quiet_times
+    left join last_answers
+        on covered.environment_key = last_answers.environment_key
+        and covered.phone_number = last_answers.phone_number
+    where covered.monthly_cost > 0 and (covered.capability_set like '%voice%' or covered.capability_set = 'unknown')
+),
+
+longest_quiet as (
+    select *
+    from quiet
+    where
+        complete_from <= quiet_from
+        and held_from_on < quiet_from
+        and (last_answered_on is null or last_answered_on < quiet_from)
+    qualify row_number() over (partition by phone_number_id order by quiet_days desc) = 1
+),
+
+uncalled as (
+    select
+        longest_quiet.phone_number_id,
+        longest_quiet.monthly_cost,
+        longest_quiet.quiet_days,
+        longest_quiet.quiet_from,
+        longest_quiet.complete_until,
+        cast(coalesce(sum(days_of_calls.calls), 0) as bigint) as unanswered
+    from longest_quiet
+    left join days_of_calls
+        on longest_quiet.environment_key = days_of_calls.environment_key
+        and longest_quiet.phone_number = days_of_calls.phone_number
+        and longest_quiet.quiet_from <= days_of_calls.called_on
+        and longest_quiet.complete_until >= days_of_calls.called_on
+    group by
+        longest_quiet.phone_number_id,
+        longest_quiet.monthly_cost,
+        longest_quiet.quiet_days,
+        longest_quiet.quiet_from,
+        longest_quiet.complete_until
+),
+
+asked_back as (
+    select
+        requests.phone_number_id,
+        requests.release_request_id,
+        requests.requested_at,
+        covered.environment_key,
+        covered.phone_number,
+        covered.valid_from,
+        covered.complete_from,
+        case
+            when covered.complete_from > cast(requests.requested_at at time zone 'UTC' as date) then covered.complete_from
+            else cast(requests.requested_at at time zone 'UTC' as date)
+        end as counted_from
+    from requests
+    inner join covered on requests.phone_number_id = covered.phone_number_id
+    where requests.is_at_stake
+),
+
+still_called as (
+    select
+        asked_back.phone_number_id,
+        asked_back.release_request_id,
+        asked_back.counted_from,
+        count(*) as received,
+        max(cast(calls.created_at at time zone 'UTC' as date)) as last_called_on
+    from asked_back
+    inner join calls
+        on asked_back.environment_key = calls.environment_key
+        and asked_back.phone_number = calls.phone_number
+    where
+        calls.direction = 'inbound'
+        and case when calls.is_testing then 1 else 0 end = 0
+        and calls.created_at >= asked_back.requested_at
+        and calls.created_at >= asked_back.valid_from
+        and cast(calls.created_at at time zone 'UTC' as date) >= asked_back.complete_from
+    group by asked_back.phone_number_id, asked_back.release_request_id, asked_back.counted_from
 ),
 
 found as (
@@ -150,6 +310,33 @@ found as (
         coalesce(current_status, 'status unknown')
     from numbers
     where agent_count = 0 and renews = 1 and monthly_cost > 0
+    union all
+    select
+        'no_calls',
+        phone_number_id,
+        null,
+        monthly_cost,
+        concat('No answered call in ', cast(quiet_days as varchar), ' days, but paid for.'),
+        'Put it to use, or request its release.',
+        concat(
+            'no answered call from ', strftime(quiet_from, '%Y-%m-%d'),
+            ' to ', strftime(complete_until, '%Y-%m-%d'),
+            ', ', cast(unanswered as varchar), ' unanswered'
+        )
+    from uncalled
+    union all
+    select
+        'still_receives_calls',
+        phone_number_id,
+        release_request_id,
+        0, -- nothing is saved by it
+        'Its release is requested, but it still receives calls.',
+        'Tell its callers another number, or keep it.',
+        concat(
+            'inbound calls since ', strftime(counted_from, '%Y-%m-%d'), ': ', cast(received as varchar),
+            ', the last on ', strftime(last_called_on, '%Y-%m-%d')
+        )
+    from still_called
     union all
     select
         'sandbox_costs',

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from functools import cache
 from graphlib import TopologicalSorter
@@ -12,8 +12,27 @@ from typing import cast
 import sqlglot
 from sqlglot import exp
 
+from ..api.money import MONEY_DIGITS, MONEY_PLACES
+from ..dlt_internals import ROW_COLUMNS
 from ..errors import ConfigurationError
-from ..sync.tables import KEYS
+from ..sync.tables import KEYS, TableName, columns
+from .thresholds import Thresholds, with_thresholds
+
+DLT_TABLES = frozenset({"_dlt_loads"})
+"""What views read of dlt's own tables: which loads were completed."""
+TYPES: dict[str | None, str] = {
+    "text": "varchar",
+    "bool": "boolean",
+    "bigint": "bigint",
+    "double": "double",
+    "decimal": f"decimal({MONEY_DIGITS}, {MONEY_PLACES})",
+    "date": "date",
+    "timestamp": "timestamptz",
+    "json": "varchar",
+}
+"""The type of an empty column, by dlt's. PostgreSQL tells `text` from the `varchar` that dlt makes; of JSON a view only
+asks whether there is any, and MariaDB casts nothing to it.
+"""
 
 
 @cache
@@ -30,16 +49,25 @@ def read_by(name: str) -> set[str]:
 
 
 def view_sql(
-    name: str, dialect: str, qualify: Callable[[str], exp.Table] = exp.to_table, now: datetime | None = None
+    name: str,
+    dialect: str,
+    qualify: Callable[[str], exp.Table] = exp.to_table,
+    now: datetime | None = None,
+    absent: Collection[str] = (),
+    *,
+    thresholds: Thresholds | None = None,
 ) -> str:
     """The statement that creates view `name`, in a dialect of sqlglot. `qualify` names where tables and views are.
 
-    The view goes by its database's clock, or takes `now` (in UTC) for the time. Raises ConfigurationError for a dialect
-    that sqlglot does not know.
+    The view goes by its database's clock, or takes `now` (in UTC) for the time. The tables `absent` are empty for it.
+    `thresholds` are those that replace its own.
+    Raises ConfigurationError for a dialect that sqlglot does not know.
     """
-    query = _parsed(name).copy()
+    query = with_thresholds(_parsed(name).copy(), thresholds or {})
     for table in list(query.find_all(exp.Table)):
-        if table.name in KEYS or table.name in view_names():
+        if table.name in absent:
+            table.replace(stand_in(cast(TableName, table.name)).subquery(table.alias or table.name))
+        elif table.name in KEYS or table.name in DLT_TABLES or table.name in view_names():
             table.replace(exp.alias_(qualify(table.name), table.alias or table.name, table=True))
     if now is not None:
         query = query.transform(_utc_now_is, sqlglot.parse_one(f"cast('{now:%Y-%m-%d %H:%M:%S}' as timestamp)"))
@@ -52,6 +80,16 @@ def view_sql(
         return statement.sql(dialect=dialect, pretty=True)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
+
+
+def stand_in(table: TableName) -> exp.Select:
+    """The columns of a table that is not there, and no rows."""
+    typed = [
+        exp.alias_(exp.cast(exp.null(), exp.DataType.build(TYPES[column["data_type"]])), name)
+        for name, column in (columns(table) | ROW_COLUMNS).items()
+    ]
+    # some dialects take no `where` without a `from`
+    return exp.select(*typed).from_(exp.select("1 as one").subquery("nothing")).where("1 = 0")
 
 
 def _utc_now_is(node: exp.Expression, now: exp.Expression) -> exp.Expression:
@@ -94,9 +132,20 @@ def _for_clickhouse(query: exp.Expression) -> exp.Expression:
     return query
 
 
+def _for_bigquery(query: exp.Expression) -> exp.Expression:
+    """BigQuery's NUMERIC has nine places, and a cast to it rounds to no fewer."""
+
+    def rounded(node: exp.Expression) -> exp.Expression:
+        is_money = isinstance(node, exp.Cast) and node.to.is_type("decimal")
+        return exp.Round(this=node, decimals=exp.Literal.number(MONEY_PLACES)) if is_money else node
+
+    return query.transform(rounded)
+
+
 DIFFERENCES: dict[str, Callable[[exp.Expression], exp.Expression]] = {
     "mysql": _for_mysql,
     "clickhouse": _for_clickhouse,
+    "bigquery": _for_bigquery,
 }
 """What sqlglot cannot know of a dialect."""
 
