@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -71,7 +72,7 @@ class Compared:
 def compare_endpoint(shared: Shared, endpoint: Endpoint, held: Mapping[TableName, pa.Table]) -> Compared:
     """Lists `endpoint` and compares it with each table in `held`. Raises what listing raises, and SuspiciousRemoval."""
     one_row_an_id = {table: _one_row_an_id(shared, endpoint, table, rows) for table, rows in held.items()}
-    listed = list_all(endpoint, shared, _rows_held(endpoint, one_row_an_id), _filled(shared, endpoint, held))
+    listed = list_all(endpoint, shared, _rows_held(endpoint, one_row_an_id), partial(_filled, shared, endpoint, held))
     changes = {}
     for table, rows in one_row_an_id.items():
         found = compare(shared.database, as_compared(shared, table, rows), _listed_for(endpoint, table, listed))
@@ -130,10 +131,12 @@ def _rows_held(endpoint: Endpoint, held: Mapping[TableName, pa.Table]) -> pa.Tab
     return pa.concat_tables(tables) if tables else None
 
 
-def _filled(shared: Shared, endpoint: Endpoint, tables: Collection[TableName]) -> Mapping[str, Filled]:
-    """How full the columns are that a listing must not empty, by environment."""
+def _filled(
+    shared: Shared, endpoint: Endpoint, tables: Collection[TableName], columns: Collection[str]
+) -> Mapping[str, Filled]:
+    """How full `columns` are in what is held, by environment."""
     whole = [table for table in tables if not endpoint.is_links(table)]
-    return shared.held.filled(whole[0], endpoint.guarded_columns) if whole else {}
+    return shared.held.filled(whole[0], columns) if whole else {}
 
 
 # What a listing says of them.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from functools import partial
@@ -36,7 +36,8 @@ from .tables import OWN_COLUMNS, TableName
 
 SETTLED = frozenset({"resolved_at", "rejection_reason"})
 """Fields of settled requests: the requests listed may all be pending, while those held stay for ever."""
-
+AskFilled = Callable[[Collection[str]], Mapping[str, Filled]]
+"""How full the columns of these names are in what is held, by environment."""
 
 SHARED = """
 select id, min(environment_key), max(environment_key), count(*) over () from rows
@@ -123,11 +124,10 @@ class Listed:
         )
 
 
-def list_all(endpoint: Endpoint, shared: Shared, held: pa.Table | None, filled: Mapping[str, Filled]) -> Listed:
+def list_all(endpoint: Endpoint, shared: Shared, held: pa.Table | None, filled: AskFilled) -> Listed:
     """Lists `endpoint` in every environment of a run.
 
-    `held` has the id and environment of each row that must not be missed, `filled` is how full the columns are, by
-    environment.
+    `held` has the id and environment of each row that must not be missed.
 
     Raises IncompleteListing unless that was to be accepted, SuspiciousRemoval where a field is lost or two environments
     list the same id, and what a client raises.
@@ -136,8 +136,8 @@ def list_all(endpoint: Endpoint, shared: Shared, held: pa.Table | None, filled: 
     for key in shared.clients:
         known = None if held is None else held["id"].filter(pc.equal(held["environment_key"], key))
         listings[key] = _list(endpoint, shared, key, known)
-        if listings[key].complete and key in filled and not shared.options.allow_lost_fields:
-            _guard_fields(endpoint, shared, key, listings[key], filled[key])
+        if listings[key].complete and not shared.options.allow_lost_fields:
+            _guard_fields(endpoint, shared, key, listings[key], filled)
     by_environment = [with_environment(listing.rows, key) for key, listing in listings.items()]
     rows = pa.concat_tables(by_environment, promote_options="default")
     _refuse_shared_ids(endpoint, shared, rows)
@@ -163,10 +163,12 @@ def _list(endpoint: Endpoint, shared: Shared, key: str, known: pa.ChunkedArray |
     return listing
 
 
-def _guard_fields(endpoint: Endpoint, shared: Shared, key: str, listing: Listing, filled: Filled) -> None:
+def _guard_fields(endpoint: Endpoint, shared: Shared, key: str, listing: Listing, filled: AskFilled) -> None:
     rows = listing.rows
-    returned = [name for name in rows.column_names if rows[name].null_count < rows.num_rows]
-    guard_fields(shared.clients[key].transport.where(endpoint.path), listing.distinct, returned, filled)
+    returned = {name for name in rows.column_names if rows[name].null_count < rows.num_rows}
+    empty = [name for name in endpoint.guarded_columns if name not in returned]
+    if rows.num_rows and empty and (held := filled(empty).get(key)):
+        guard_fields(shared.clients[key].transport.where(endpoint.path), listing.distinct, returned, held)
 
 
 def _refuse_shared_ids(endpoint: Endpoint, shared: Shared, rows: pa.Table) -> None:
