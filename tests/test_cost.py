@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +19,8 @@ from .conftest import TABLES, TODAY, Connector
 from .listings import extract
 
 PER_PAGE = 100
+DDL = re.compile(r"\W*(create|alter|drop|rename)\b", re.IGNORECASE)
+DESTINATIONS = Path(__file__).parent.parent / "docs/destinations.md"
 TEN = 10
 
 RUN = """
@@ -88,6 +93,41 @@ def written(connector: Connector) -> dict[str, int]:
 
         newest = max(loads("load_runs"))
         return {table: loads(table).count(newest) for table in [*TABLES, "load_runs"]}
+
+
+@pytest.mark.essential
+def test_a_run_without_changes_issues_a_known_number_of_statements_and_no_ddl(
+    loaded: Connector, warehouse: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded.load()
+    with monkeypatch.context() as patched:
+        seen = watch_statements(loaded, patched)
+        loaded.load()
+    assert [statement for statement in seen if DDL.match(statement)] == []
+    assert len(seen) == documented_statements(request.node.callspec.params["warehouse"])
+
+
+def documented_statements(destination: str) -> int:
+    """Of docs/destinations.md."""
+    _, counted = DESTINATIONS.read_text(encoding="utf-8").split("| destination | statements |")
+    rows = re.findall(r"^\| ([\w, ]+) \| (\d+) \|$", counted, re.MULTILINE)
+    of = {name: int(statements) for names, statements in rows for name in names.lower().split(", ")}
+    return of["postgresql" if destination == "postgres" else destination]
+
+
+def watch_statements(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the destination is sent from now on: dlt's client of each sends it through one method."""
+    seen: list[str] = []
+    with connector.pipeline().sql_client() as client:
+        of_client = type(client)
+    execute = of_client.execute_query
+
+    def watched(client: Any, query: Any, *values: Any, **options: Any) -> Any:
+        seen.extend(filter(None, map(str.strip, str(query).split(";"))))
+        return execute(client, query, *values, **options)
+
+    monkeypatch.setattr(of_client, "execute_query", watched)
+    return seen
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["load", "--help"], ["--version"]])

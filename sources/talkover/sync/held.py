@@ -318,7 +318,9 @@ def stream(client: SqlClientBase[Any], query: str, values: Sequence[Any], schema
         with client.begin_transaction():
             client.execute_sql(IN_UTC)
             client.execute_sql(f"declare talkover_rows no scroll cursor for {query}", *values)
-            while rows := client.execute_sql(f"fetch {FETCH_ROWS} from talkover_rows"):
+            is_last = False
+            while not is_last and (rows := client.execute_sql(f"fetch {FETCH_ROWS} from talkover_rows")):
+                is_last = len(rows) < FETCH_ROWS
                 yield _table_of(rows, schema)
         return
     with client.execute_query(query, *values) as cursor:

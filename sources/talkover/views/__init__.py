@@ -103,7 +103,10 @@ def _found(client: SqlClientBase[Any], names: Collection[str]) -> dict[str, str]
     None where the destination does not list them as the SQL standard has it.
     """
     paths = {name: client.make_qualified_table_name_path(name, quote=False) for name in names}
-    listed = "select table_name, table_type from information_schema.tables where table_schema = %s"
+    tables = "information_schema.tables"
+    if client.capabilities.sqlglot_dialect == "bigquery":  # each dataset has its own there
+        tables = f"{client.fully_qualified_dataset_name()}.INFORMATION_SCHEMA.TABLES"
+    listed = f"select table_name, table_type from {tables} where table_schema = %s"  # noqa: S608  our own names
     try:
         rows = client.execute_sql(listed, next(iter(paths.values()))[-2])
     except DltException:
