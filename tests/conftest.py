@@ -77,6 +77,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="all",
         help="which tests run on each destination after the first (default: %(default)s)",
     )
+    parser.addoption("--citus", metavar="URL", help="a database of a Citus cluster that may be emptied: docs/citus.md")
     parser.addoption("--kills", type=int, default=1, help="how often test_load.py kills a run a step and destination")
     parser.addoption("--lives", type=int, default=2, help="how many random lives test_stateful.py plays")
     parser.addoption("--histories", type=int, default=3, help="how many random histories test_bridge.py plays")
@@ -100,10 +101,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A machine without chromium runs everything else, and so does a run without PostgreSQL."""
+    """A machine without chromium runs everything else, and so does a run without PostgreSQL or a cluster."""
     left_out = {"browser"} if CHROMIUM is None else set()
     if "postgres" not in config.getoption("--destinations").split(","):
         left_out.add("postgres")
+    if config.getoption("--citus") is None:
+        left_out.add("citus")
     deselected = [item for item in items if any(item.get_closest_marker(mark) for mark in left_out)]
     config.hook.pytest_deselected(items=deselected)
     items[:] = [item for item in items if item not in deselected]
