@@ -28,7 +28,7 @@ from ..errors import ConfigurationError, LoadError, NothingLoaded, ViewError
 from ..sync.database import Database
 from ..sync.destinations import refuse_unfit_days
 from ..sync.sending import Writing, objects
-from ..sync.tables import KEYS, TableName, hints
+from ..sync.tables import KEYS, TableName, hints, partitioned
 from .connection import connect
 from .contents import SCHEMA, DataTypes, Digest, digest, held_tables, is_loaded, read_table
 from .failures import translate_errors
@@ -170,7 +170,7 @@ def _resource(source: Place, target: Place, table: TableName, types: DataTypes, 
     made["columns"] |= {name: _column(name, of_type) for name, of_type in types.items() if name not in made["columns"]}
     if writing.arrow_format:
         made["file_format"] = writing.arrow_format
-    return dlt.resource(rows, name=table, **made)
+    return partitioned(dlt.resource(rows, name=table, **made))
 
 
 def _column(name: str, data_type: Any) -> TColumnSchema:

@@ -40,7 +40,7 @@ from .settings import (
     zone_of,
 )
 from .shared import Options
-from .tables import KEYS, MORE_RESOURCES, MORE_TABLES, TableName, hints
+from .tables import KEYS, MORE_RESOURCES, MORE_TABLES, TableName, hints, partitioned
 
 
 @dlt.source(name="talkover", section="talkover", max_table_nesting=0, spec=TalkoverConfiguration)
@@ -159,7 +159,8 @@ def talkover_source(
         is_selected = table not in MORE_TABLES or table in wanted
         of_calls = table in MORE_RESOURCES["calls"]
         parent, made = (windows, rows_of_window) if of_calls else (start_run, rows)
-        return dlt.transformer(made, data_from=parent, name=table, selected=is_selected, **hints(table))
+        transformer = dlt.transformer(made, data_from=parent, name=table, selected=is_selected, **hints(table))
+        return partitioned(transformer)
 
     return start_run, windows, *map(resource, KEYS)
 
