@@ -14,7 +14,8 @@ PARTS_clickhouse := 'chdb>=4.4,<5'
 # numpy, spatial and that DuckDB are what the emulator needs and does not say.
 PARTS_bigquery := 'bqemulator>=1.4,<1.5' duckdb==1.5.5 duckdb-extensions duckdb-extension-spatial==1.5.5 numpy
 PARTS_lowest := --resolution lowest-direct
-# These need seconds a load. `make warehouse-bigquery SELECT=` runs them all.
+# `make warehouse-mariadb SELECT=` runs all that loads. The others need seconds a load.
+warehouse-mariadb warehouse-clickhouse: SELECT ?= -m "essential or sql"
 warehouse-ducklake warehouse-bigquery: SELECT ?= -m essential
 
 .PHONY: help run check test postgres products environments browser warehouses lowest newest bench audit lint docs clean

@@ -269,6 +269,7 @@ def test_what_wakes_somebody_is_a_setting(
     assert main(["findings", "--fail"]) == 0
 
 
+@pytest.mark.duckdb
 @pytest.mark.parametrize(
     ("arguments", "settings", "complaint"),
     [
@@ -360,6 +361,7 @@ def test_each_threshold_has_its_place_in_the_view(
     assert "30 AS quiet_days" not in statement
 
 
+@pytest.mark.duckdb
 @pytest.mark.parametrize(
     ("name", "value", "complaint"),
     [

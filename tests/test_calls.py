@@ -124,6 +124,7 @@ def test_a_call_that_changes_after_it_was_loaded_is_right_after_the_next_run(
     assert {after[id]["status"] for id in open_before} & {"ringing", "in-progress"} == set()
 
 
+@pytest.mark.duckdb
 @pytest.mark.parametrize(("age", "is_found"), [(0, True), (3, True), (8, False)])
 def test_a_late_call_is_found_within_the_lookback(
     age: int, is_found: bool, account: Account, connector: Connector
@@ -136,6 +137,7 @@ def test_a_late_call_is_found_within_the_lookback(
     assert ("late" in connector.by_id("calls")) is is_found
 
 
+@pytest.mark.duckdb
 def test_what_is_older_than_the_lookback_comes_with_a_full_refresh(account: Account, connector: Connector) -> None:
     load(connector)
     account.calls[SINCE][0] |= {"duration": 4321, "status": "completed"}
@@ -145,6 +147,7 @@ def test_what_is_older_than_the_lookback_comes_with_a_full_refresh(account: Acco
     assert_same(connector, account)
 
 
+@pytest.mark.duckdb
 @pytest.mark.parametrize("window", [0, 1, 2])
 def test_a_window_whose_total_never_matches_loads_nothing_of_itself_and_everything_before_it(
     window: int, account: Account, connector: Connector
@@ -163,6 +166,7 @@ def test_a_window_whose_total_never_matches_loads_nothing_of_itself_and_everythi
     assert_same(connector, account)
 
 
+@pytest.mark.duckdb
 def test_an_incomplete_window_that_is_accepted_is_loaded_and_read_again(account: Account, connector: Connector) -> None:
     connector.sandbox.faults = [Fault("wrong-total", "calls", times=99)]
     counts = load(connector, accept_incomplete=True).resources["calls"]
@@ -236,6 +240,7 @@ def test_a_day_of_25_000_calls(account: Account, connector: Connector) -> None:
     assert len(ids) > 25_000
 
 
+@pytest.mark.duckdb
 def test_a_month_without_any_call(account: Account, connector: Connector) -> None:
     for days in range(1, 60):
         account.calls_on(TODAY - days * DAY)
@@ -318,6 +323,7 @@ def test_a_persons_number_is_nowhere_unless_it_was_asked_for(
     assert {row["party_number"] for row in connector.rows("calls")} >= people
 
 
+@pytest.mark.duckdb
 def test_calls_that_were_hashed_with_another_key_are_not_mixed(connector: Connector) -> None:
     load(connector)
     with pytest.raises(CallsError, match="were hashed with another key") as ended:

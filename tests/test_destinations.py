@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -249,22 +250,35 @@ ENDS_OF_TIME = [
 
 
 @pytest.mark.essential
-@pytest.mark.parametrize(("field", "served", "expected"), ENDS_OF_TIME)
 def test_a_day_is_held_as_it_is_served_or_refused(
-    field: str, served: str, expected: date | datetime, account: Account, connector: Connector
+    account: Account, connector: Connector, subtests: pytest.Subtests
 ) -> None:
     """ClickHouse would store the nearest one that it has, without a word."""
-    number = next(iter(account.numbers.values()))
-    number[field] = served
-    first, last = DAYS_OF_CLICKHOUSE[field]
-    if connector.destination == "clickhouse" and not first <= served[:10] <= last:
-        found = f"id '{number['id']}': {field} is {expected}, and ClickHouse holds {first} to {last} alone"
-        with pytest.raises(InvalidRow, match=re.escape(found)):
+    refused, held = [], {}
+    for number, (field, served, expected) in zip(account.numbers.values(), ENDS_OF_TIME, strict=False):
+        first, last = DAYS_OF_CLICKHOUSE[field]
+        if connector.destination == "clickhouse" and not first <= served[:10] <= last:
+            found = f"id '{number['id']}': {field} is {expected}, and ClickHouse holds {first} to {last} alone"
+            refused.append((number, {field: served}, found))
+        else:
+            number[field] = served
+            held[number["id"], field] = expected
+    for number, late, found in refused:
+        with subtests.test(found), served_as(number, late), pytest.raises(InvalidRow, match=re.escape(found)):
             connector.load(create_views=False)
         assert not connector.has("phone_numbers")
-        return
     connector.load(create_views=False)
-    assert connector.by_id()[number["id"]][field] == expected
+    rows = connector.by_id()
+    assert {(id, field): rows[id][field] for id, field in held} == held
+
+
+@contextmanager
+def served_as(number: dict[str, Any], values: dict[str, Any]) -> Iterator[None]:
+    """`number` with other `values`, for a while."""
+    before = dict(number)
+    number |= values
+    yield
+    number |= before
 
 
 @pytest.mark.essential

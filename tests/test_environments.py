@@ -133,6 +133,7 @@ def test_a_number_that_moves_to_an_environment_with_the_old_name_is_seen(live: A
     assert both.by_id()[moved]["environment_key"] == "live"
 
 
+@pytest.mark.duckdb
 @pytest.mark.slow
 def test_a_new_name_in_the_settings_alone_is_refused_with_the_command(both: Connector) -> None:
     load(both, FIRST)
@@ -269,6 +270,7 @@ def test_every_view_stands_after_both(both: Connector) -> None:
 # Environments that are left behind, or mixed up.
 
 
+@pytest.mark.duckdb
 @pytest.mark.slow
 def test_an_environment_that_is_configured_no_more_is_named_with_the_commands(
     both: Connector, monkeypatch: pytest.MonkeyPatch
@@ -290,6 +292,7 @@ def test_an_environment_that_is_configured_no_more_is_named_with_the_commands(
     assert all(finding.is_good for finding in findings.values())
 
 
+@pytest.mark.duckdb
 @pytest.mark.slow
 def test_a_load_that_is_repeated_leaves_nobody_behind(both: Connector) -> None:
     load(both, FIRST)
@@ -350,6 +353,7 @@ def test_the_alert_and_the_report_name_an_environment_that_is_loaded_no_more(bot
     assert "Not part of the last load: test." in Path("report.html").read_text()
 
 
+@pytest.mark.duckdb
 def test_ids_that_two_environments_share_are_refused(live: Account, both: Connector) -> None:
     shared = next(iter(live.numbers))
     both.sandbox.accounts[TOKENS["test"]].numbers[shared] = live.numbers[shared]  # type: ignore[index]

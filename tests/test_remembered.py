@@ -74,6 +74,7 @@ def test_a_first_load_into_another_destination_says_where_the_history_is_before_
         assert connector.load().notes == []
 
 
+@pytest.mark.duckdb
 def test_it_is_said_again_where_the_first_load_failed(
     sandbox: Sandbox, elsewhere: Connector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_copy_that_was_made_before_leaves_nothing_to_say(sandbox: Sandbox, els
     assert summary.resources["phone_numbers"].added == 0
 
 
+@pytest.mark.duckdb
 def test_a_load_that_failed_left_no_history(sandbox: Sandbox, elsewhere: Connector) -> None:
     with pytest.raises(AuthenticationError):
         Connector(sandbox).load(api_token="talq_wrong")

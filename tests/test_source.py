@@ -33,6 +33,7 @@ def first(account: Account) -> Row:
     return next(iter(account.numbers.values()))
 
 
+@pytest.mark.duckdb
 def test_accepting_an_incomplete_listing_loads_it_and_removes_nothing(
     account: Account, sandbox: Sandbox, loaded: Connector
 ) -> None:
@@ -253,6 +254,7 @@ def test_a_resource_left_out_of_a_later_load_stays_as_it_was(
     assert after[other] != loads[other]
 
 
+@pytest.mark.duckdb
 @pytest.mark.slow
 def test_a_forbidden_endpoint_does_not_keep_the_rest_from_being_loaded(sandbox: Sandbox, connector: Connector) -> None:
     sandbox.faults = [Fault("403", "phone-numbers/release-requests", times=99)]
@@ -265,6 +267,7 @@ def test_a_forbidden_endpoint_does_not_keep_the_rest_from_being_loaded(sandbox: 
 # The guard.
 
 
+@pytest.mark.duckdb
 def test_an_empty_listing_is_refused_where_numbers_were_known(account: Account, loaded: Connector) -> None:
     before = loaded.state()
     account.numbers.clear()
@@ -278,6 +281,7 @@ def test_an_empty_listing_is_refused_where_numbers_were_known(account: Account, 
     assert loaded.rows("phone_number_agents") == []
 
 
+@pytest.mark.duckdb
 def test_agents_alone_are_guarded_too(account: Account, sandbox: Sandbox, loaded: Connector) -> None:
     before = loaded.rows("phone_number_agents")
     account.numbers.clear()
@@ -308,6 +312,7 @@ def test_a_listing_without_the_fields_that_were_held_is_refused(account: Account
     assert loaded.load().resources["phone_numbers"].unchanged == 57
 
 
+@pytest.mark.duckdb
 @pytest.mark.parametrize("field", ["monthly_renewal_cost", "has_voice", "renewal_date", "current_status"])
 def test_a_field_that_is_renamed_is_a_field_lost(field: str, account: Account, loaded: Connector) -> None:
     for number in account.numbers.values():
@@ -316,12 +321,14 @@ def test_a_field_that_is_renamed_is_a_field_lost(field: str, account: Account, l
         loaded.load()
 
 
+@pytest.mark.duckdb
 def test_one_row_with_a_value_is_enough(account: Account, loaded: Connector) -> None:
     for number in list(account.numbers.values())[1:]:
         number["renewal_date"] = None
     assert loaded.load().resources["phone_numbers"].changed == 56
 
 
+@pytest.mark.duckdb
 @pytest.mark.slow
 def test_requests_are_guarded_too_but_for_what_only_settled_ones_have(account: Account, connector: Connector) -> None:
     row = first(account)
@@ -342,6 +349,7 @@ def test_requests_are_guarded_too_but_for_what_only_settled_ones_have(account: A
         connector.load()
 
 
+@pytest.mark.duckdb
 @pytest.mark.parametrize("held", [2, 57])
 def test_a_token_of_another_account_is_said_to_be_one(held: int, connect: Connect) -> None:
     ours, theirs = Account(seed=7, size=held, founded=TODAY), Account(seed=8, size=60, founded=TODAY)
@@ -356,6 +364,7 @@ def test_a_token_of_another_account_is_said_to_be_one(held: int, connect: Connec
         assert connector.state() == before
 
 
+@pytest.mark.duckdb
 @pytest.mark.slow
 def test_a_single_number_may_be_swapped_for_another(connect: Connect) -> None:
     account = Account(seed=7, size=1, founded=TODAY)
@@ -556,6 +565,7 @@ def test_a_number_that_moves_to_another_environment_is_one_row(
     assert len(both.rows("phone_numbers")) == 27
 
 
+@pytest.mark.duckdb
 @pytest.mark.slow
 def test_no_environment_is_asked_for_the_numbers_of_another(both: Connector) -> None:
     """A number that is missing from a list of several pages is looked for again: not in another environment's."""
@@ -566,6 +576,7 @@ def test_no_environment_is_asked_for_the_numbers_of_another(both: Connector) -> 
     assert sorted(pages) == ["1", "1", "2", "2", "3", "3"]
 
 
+@pytest.mark.duckdb
 @pytest.mark.slow
 def test_the_failure_of_one_environment_loads_nothing(live: Account, test: Account, both: Connector) -> None:
     load_environments(both)
@@ -577,6 +588,7 @@ def test_the_failure_of_one_environment_loads_nothing(live: Account, test: Accou
     assert both.state() == before
 
 
+@pytest.mark.duckdb
 def test_a_token_of_the_wrong_environment_does_not_empty_it(live: Account, both: Connector) -> None:
     """Each environment is guarded by itself, however large the others are."""
     load_environments(both)
@@ -709,6 +721,7 @@ def test_history_only_goes_forward(connector: Connector) -> None:
     assert connector.state() == before
 
 
+@pytest.mark.duckdb
 def test_a_run_dated_in_the_future_would_lock_out_all_others(connector: Connector) -> None:
     with pytest.raises(ConfigurationError, match="2062-01-01.* is in the future"):
         connector.load(observed_at=at("2062-01-01T00:00:00"))

@@ -31,6 +31,8 @@ from .test_views import (
     window,
 )
 
+pytestmark = pytest.mark.sql
+
 OF_CALLS = {"call_coverage", "call_mix", "call_spans", "number_usage", "agent_usage"}
 
 ANA, BEN = {"id": "ana", "name": "Ana"}, {"id": "ben", "name": "Ben"}

@@ -32,6 +32,8 @@ from .test_load import DisturbingTheEnd
 from .test_source import first
 from .warehouses import new_database
 
+pytestmark = pytest.mark.sql
+
 GRAIN = {
     "agent_usage": ("environment_key", "agent_id", "month"),
     "call_coverage": ("environment_key",),
