@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -15,46 +15,42 @@ import duckdb
 import pytest
 
 from talkover.cli import main
+from talkover.dlt_internals import ROW_COLUMNS
+from talkover.report.alerts import OF_THE_VIEW
 from talkover.sync.tables import KEYS, columns
 from talkover.views import view_names
+from talkover.views.descriptions import Description, describe_table, describe_view, described
+from talkover.views.translation import DLT_TABLES
 
 from .conftest import Connector
-from .test_views import GRAIN, set_today
+from .test_views import set_today
 
 DOCS = Path(__file__).parent.parent / "docs"
 REFERENCE = DOCS / "tables-and-views.md"
 DOCUMENTED_ON = date(2026, 11, 22)
 LOADS = [*(str(date(2026, month + 1, 1) - timedelta(days=1)) for month in range(1, 11)), str(DOCUMENTED_ON)]
 TABLES_PART = re.compile(r"(<!-- tables: .*? -->\n).*(<!-- end of tables -->)", re.DOTALL)
+COLUMNS = "| column | type | meaning |\n| --- | --- | --- |"
+VIEW_PART = r"(\n### {}\n\n).+?(\n\n(?:(?!\n### ).)*?){}\n.*?(?=\n\n)"
+"""Of a view, what it is and its columns; what stands between them is written by hand."""
 EXAMPLE = re.compile(r"```sql\n(.*?)```\n\n```\n(.*?)```", re.DOTALL)
+TYPES = {"VARCHAR": "text", "TIMESTAMP WITH TIME ZONE": "timestamp"}
 UPDATES = "UPDATE_DOCS" in os.environ
 
-WHAT = {
-    "phone_numbers": "A number the account holds now.",
-    "phone_number_agents": "A number and an agent on it now; no rows where its agents are unknown.",
-    "phone_number_changes": "A change of a number, with the row as it then was, without countdowns. Append-only.",
-    "release_requests": "A release request. None is ever removed.",
-    "release_request_changes": "A change of a release request. Append-only.",
-    "agents": "An AI agent of the account; loaded where it is wanted.",
-    "agent_phone_numbers": "An agent and a number that it answers on; no rows where its numbers are unknown.",
-    "calls": "A call; loaded where it is wanted. None is ever removed.",
-    "call_windows": "Days of calls that a run read in one environment: the ledger of calls.",
-    "load_runs": "One environment in one run: the ledger.",
-}
+
+def columns_part(description: Description, types: Mapping[str, str]) -> str:
+    rows = [f"| `{name}` | {types[name]} | {meaning} |" for name, meaning in description.columns.items()]
+    return "\n".join([COLUMNS, *rows])
 
 
 def tables_part() -> str:
     """The tables with their columns, from the one place that defines them."""
     parts = []
     for table, key in KEYS.items():
-        rows = [
-            f"| `{name}` | {column['data_type']} | {column['description']} |" for name, column in columns(table).items()
-        ]
+        types = {name: column["data_type"] for name, column in columns(table).items()}
         keys = ", ".join(f"`{column}`" for column in key)
-        parts.append(
-            f"### {table}\n\n{WHAT[table]} Key: {keys}.\n\n| column | type | meaning |\n| --- | --- | --- |\n"
-            + "\n".join(rows)
-        )
+        description = describe_table(table)
+        parts.append(f"### {table}\n\n{description.description} Key: {keys}.\n\n{columns_part(description, types)}")
     return "\n" + "\n\n".join(parts) + "\n\n"
 
 
@@ -80,16 +76,42 @@ def documented(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[duc
 
 
 @pytest.mark.duckdb
-def test_every_column_of_every_view_is_described(loaded: Connector) -> None:
-    text = REFERENCE.read_text()
+def test_the_views_are_described_as_they_are(loaded: Connector) -> None:
+    made = REFERENCE.read_text()
     with duckdb.connect("talkover_pipeline.duckdb") as connection:
         for view in view_names():
-            section = re.search(rf"\n### {view}\n(.*?)(?=\n### |\Z)", text, re.DOTALL)
-            assert section, f"{view} is not in {REFERENCE.name}"
-            described = set(re.findall(r"`(\w+)`", section[1]))
-            there = {row[0] for row in connection.execute(f"describe talkover.{view}").fetchall()}
-            assert there - described == set(), view
-    assert set(view_names()) == set(GRAIN)
+            there = connection.execute(f"describe talkover.{view}").fetchall()
+            types = {name: TYPES.get(of_type, of_type.partition("(")[0].lower()) for name, of_type, *_ in there}
+            description = describe_view(view)
+            assert [*description.columns] == [*types], view
+            section = re.compile(VIEW_PART.format(view, re.escape(COLUMNS)), re.DOTALL)
+            assert section.search(made), f"{view} is not in {REFERENCE.name}"
+            what, table = description.description.strip(), columns_part(description, types)
+            made = section.sub(lambda part, what=what, table=table: part[1] + what + part[2] + table, made)
+    if UPDATES:
+        REFERENCE.write_text(made)
+    assert made == REFERENCE.read_text()
+
+
+def test_nothing_is_described_that_is_not_there() -> None:
+    said = described()
+    assert set(said["tables"]) == {*KEYS, *DLT_TABLES}
+    assert set(said["row_columns"]) == set(ROW_COLUMNS)
+    assert set(said["views"]) == set(view_names())
+    descriptions = {name: describe_view(name) for name in view_names()}
+    shared = set()
+    for name, description in descriptions.items():
+        own = said["views"][name].get("columns", {})
+        assert set(own) <= set(description.columns), name
+        shared |= set(description.columns) - set(own)
+    assert set(said["columns"]) <= shared
+    for name, description in (descriptions | {table: describe_table(table) for table in said["tables"]}).items():
+        tested = {*description.key, *description.not_null, *description.values, *description.references}
+        assert tested <= set(description.columns), name
+        for place in description.references.values():
+            table, _, column = place.partition(".")
+            assert column in (describe_table(table) if table in KEYS else descriptions[table]).columns, name
+    assert descriptions["findings"].values["finding"] == [*OF_THE_VIEW]
 
 
 @pytest.mark.slow

@@ -48,6 +48,11 @@ def read_by(name: str) -> set[str]:
     return {table.name for table in _parsed(name).find_all(exp.Table)}
 
 
+def view_columns(name: str) -> list[str]:
+    """The columns of view `name`, in order."""
+    return [column.alias_or_name for column in cast(exp.Query, _parsed(name)).selects]
+
+
 def view_sql(
     name: str,
     dialect: str,
