@@ -42,7 +42,7 @@ products: .venv/installed  ## more of what `make test` plays a sample of: kills,
 	$(BIN)/pytest -n 2 -q --destinations $(DESTINATIONS) -m "product or large" --kills 7 --lives 6 --histories 25 --fault-cells 45 \
 		--fuzz-inputs 1500
 
-environments: .venv/installed  ## the schedulers and the wheel, each in an environment of its own, a clone and a mail: needs git and curl
+environments: .venv/installed  ## the schedulers, dbt and the wheel, each in an environment of its own, a clone and a mail: needs git and curl
 	$(BIN)/pytest -n 2 -q -m environment
 
 browser: .venv/installed  ## the report in a browser and a spreadsheet: needs chromium and LibreOffice

@@ -60,6 +60,9 @@ def test_the_wheel_works_in_a_clean_environment_and_an_empty_folder(workspace: P
     version = run([clean / "bin/talkover", "--version"], empty)
     assert version == f"talkover {talkover.__version__}\n"
     assert "phone_numbers" in run([clean / "bin/talkover", "load", "--demo"], empty)
+    assert f": {len(view_names())} models, for duckdb" in run(
+        [clean / "bin/talkover", "dbt", "--out", "package"], empty
+    )
     with duckdb.connect(str(empty / "talkover_demo.duckdb"), read_only=True) as connection:
         views = connection.sql("select view_name from duckdb_views() where schema_name = 'talkover'").fetchall()
         rows = connection.sql("select count(*) from talkover.phone_numbers").fetchall()

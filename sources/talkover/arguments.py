@@ -30,11 +30,12 @@ def parser() -> argparse.ArgumentParser:
     findings = command(commands.findings, "print what is open, for alerts")
     copy = command(commands.copy, "copy all tables into another destination")
     views = command(commands.views, "create the views again, or print them")
+    dbt = command(commands.dbt, "write a dbt package of the views")
     environment = command(commands.environment, "rename an environment, or end it")
     sandbox = command(commands.sandbox, "serve a made-up Talkover API")
 
     of_environments = _add_to_environment(environment)
-    for one in (load, check, report, findings, copy, views, *of_environments):
+    for one in (load, check, report, findings, copy, views, dbt, *of_environments):
         one.add_argument("--destination", help="a destination of dlt (default: as configured, else duckdb)")
         one.add_argument("--dataset", help="the schema of the tables (default: as configured, else talkover)")
     check.add_argument(
@@ -45,8 +46,9 @@ def parser() -> argparse.ArgumentParser:
     _add_to_findings(findings)
     _add_to_copy(copy)
     _add_to_views(views)
+    _add_to_dbt(dbt)
     _add_to_sandbox(sandbox)
-    for one in (load, check, report, findings, copy, views, sandbox, *of_environments):
+    for one in (load, check, report, findings, copy, views, dbt, sandbox, *of_environments):
         one.add_argument("--debug", action="store_true", help="log everything and show tracebacks")
     return whole
 
@@ -69,14 +71,7 @@ def _add_to_load(load: argparse.ArgumentParser) -> None:
         metavar="RESOURCE",
         help="phone_numbers or release_requests: do not request it; rows already loaded stay",
     )
-    load.add_argument(
-        "--with",
-        dest="more",
-        type=_more,
-        default=(),
-        metavar="RESOURCES",
-        help=f"{', '.join(commands.MORE)}: load it, too",
-    )
+    _add_with(load, "load it, too")
     load.add_argument(
         "--calls-since",
         type=_instant,
@@ -125,6 +120,23 @@ def _add_wait(command: argparse.ArgumentParser) -> None:
 def _add_to_views(views: argparse.ArgumentParser) -> None:
     views.add_argument("--demo", action="store_true", help="of the demo account")
     views.add_argument("--print", metavar="DIALECT", help="print them instead, for postgres, snowflake, bigquery …")
+
+
+def _add_to_dbt(dbt: argparse.ArgumentParser) -> None:
+    dbt.add_argument("--out", type=Path, required=True, metavar="DIR", help="an empty folder, or the package to update")
+    dbt.add_argument("--dialect", help="postgres, snowflake, bigquery … (default: that of the destination)")
+    _add_with(dbt, "it is loaded, too (default: as configured)")
+
+
+def _add_with(command: argparse.ArgumentParser, says: str) -> None:
+    command.add_argument(
+        "--with",
+        dest="more",
+        type=_more,
+        default=(),
+        metavar="RESOURCES",
+        help=f"{', '.join(commands.MORE)}: {says}",
+    )
 
 
 def _add_to_environment(environment: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:

@@ -172,6 +172,30 @@ def views(options: argparse.Namespace) -> int:
     return 0
 
 
+def dbt(options: argparse.Namespace) -> int:
+    """Write a dbt package of the views: models, sources, tests and descriptions."""
+    from .dbt.package import Package
+    from .load.failures import translate_errors
+    from .load.pipeline import open_pipeline
+    from .load.settings import defaults
+    from .report.alerts import configured_stale_hours
+    from .sync.settings import configured_more
+    from .views import configured_thresholds
+
+    with translate_errors(), defaults:
+        pipeline = open_pipeline(options.destination, options.dataset)
+        package = Package(
+            dialect=options.dialect or pipeline.destination.capabilities().sqlglot_dialect or "",
+            dataset=pipeline.dataset_name,
+            stale_hours=configured_stale_hours(),
+            more=options.more or configured_more(),
+            thresholds=configured_thresholds(),
+        )
+    models = package.write(options.out)
+    print(f"{options.out.resolve()}: {len(models)} models, for {package.dialect}")
+    return 0
+
+
 def findings(options: argparse.Namespace) -> int:
     """Print what is open: the findings of the report, changed prices and stale data."""
     from .load.pipeline import DEMO_PIPELINE, PIPELINE

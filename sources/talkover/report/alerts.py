@@ -111,8 +111,7 @@ def open_findings(
         settings = resolve_configuration(AlertsConfiguration(), sections=SECTION)
         alerts = ALERTS if settings.alerts is None else settings.alerts
         wanted = _known(kinds, "kinds") if kinds is not None else _known(alerts, "alerts")
-        if settings.stale_hours < 1:
-            raise ConfigurationError(f"stale_hours must be at least 1, and is {settings.stale_hours}")
+        limit = timedelta(hours=configured_stale_hours())
         left_out = configured_without() | (set(MORE_RESOURCES) - configured_more())
         where = {"destination": destination, "dataset": dataset, "pipeline_name": pipeline_name}
         found: list[OpenFinding] = []
@@ -121,8 +120,16 @@ def open_findings(
         if PRICE_CHANGED in wanted:
             found += _price_changes(where)
         if STALE_DATA in wanted:
-            found += _stale_lists(timedelta(hours=settings.stale_hours), left_out, where)
+            found += _stale_lists(limit, left_out, where)
     return sorted(found, key=_place)
+
+
+def configured_stale_hours() -> int:
+    """How old the last complete list may be. Raises ConfigurationError for a number that cannot be."""
+    hours = resolve_configuration(AlertsConfiguration(), sections=SECTION).stale_hours
+    if hours < 1:
+        raise ConfigurationError(f"stale_hours must be at least 1, and is {hours}")
+    return hours
 
 
 def tell_slack(text: str) -> None:

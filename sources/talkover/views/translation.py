@@ -62,11 +62,24 @@ def view_sql(
     *,
     thresholds: Thresholds | None = None,
 ) -> str:
-    """The statement that creates view `name`, in a dialect of sqlglot. `qualify` names where tables and views are.
+    """The statement that creates view `name`; see `view_query`."""
+    query = view_query(name, dialect, qualify, now, absent, thresholds=thresholds)
+    return written(exp.Create(this=qualify(name), kind="VIEW", replace=True, expression=query), dialect)
+
+
+def view_query(
+    name: str,
+    dialect: str,
+    qualify: Callable[[str], exp.Table] = exp.to_table,
+    now: datetime | None = None,
+    absent: Collection[str] = (),
+    *,
+    thresholds: Thresholds | None = None,
+) -> exp.Expression:
+    """The query of view `name`, for a dialect of sqlglot. `qualify` names where tables and views are.
 
     The view goes by its database's clock, or takes `now` (in UTC) for the time. The tables `absent` are empty for it.
     `thresholds` are those that replace its own.
-    Raises ConfigurationError for a dialect that sqlglot does not know.
     """
     query = with_thresholds(_parsed(name).copy(), thresholds or {})
     for table in list(query.find_all(exp.Table)):
@@ -78,9 +91,11 @@ def view_sql(
         query = query.transform(_utc_now_is, sqlglot.parse_one(f"cast('{now:%Y-%m-%d %H:%M:%S}' as timestamp)"))
     if dialect not in ("duckdb", "postgres"):
         query = query.transform(_date_function)
-    if dialect in DIFFERENCES:
-        query = DIFFERENCES[dialect](query)
-    statement = exp.Create(this=qualify(name), kind="VIEW", replace=True, expression=query)
+    return DIFFERENCES[dialect](query) if dialect in DIFFERENCES else query
+
+
+def written(statement: exp.Expression, dialect: str) -> str:
+    """Raises ConfigurationError for a dialect that sqlglot does not know."""
     try:
         return statement.sql(dialect=dialect, pretty=True)
     except ValueError as error:
