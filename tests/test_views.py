@@ -20,7 +20,7 @@ import sqlglot
 from pandas.testing import assert_frame_equal
 from sqlglot import exp
 
-from talkover import ViewError, read_view, talkover_source
+from talkover import NothingLoaded, ViewError, read_view, talkover_source
 from talkover.cli import main
 from talkover.load.pipeline import open_pipeline
 from talkover.sandbox import Account, Sandbox
@@ -1066,6 +1066,21 @@ def test_views_are_made_without_loading(connect: Connect, sandbox: Sandbox, caps
     assert capsys.readouterr().out.split() == list(view_names())
     assert sandbox.seen == []
     assert connector.rows("data_health")
+
+
+@pytest.mark.duckdb
+def test_no_views_are_made_where_that_is_switched_off(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCES__TALKOVER__CREATE_VIEWS", "false")
+    connector.load()
+    assert main(["copy", "--to", "duckdb", "--to-dataset", "copied"]) == 0
+    for dataset in ("talkover", "copied"):
+        with pytest.raises(
+            NothingLoaded, match=r"holds no findings .*: create_views is off, so build the models of dbt"
+        ):
+            read_view("findings", dataset=dataset)
+        assert len(read_view("phone_numbers", dataset=dataset)) == 57
+    connector.load(create_views=True)
+    assert len(read_view("current_numbers")) == 57
 
 
 OF_CALLS_ALONE = {"agent_usage", "call_coverage", "call_mix", "call_spans"}

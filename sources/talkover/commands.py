@@ -102,6 +102,7 @@ def _load_demo(options: argparse.Namespace, arguments: dict[str, Any]) -> Summar
             "environment_key": "demo",
             "pipeline_name": DEMO_PIPELINE,
             "caller_key": "the demo's is no secret",
+            "create_views": True,
         }
         for instant in instants:
             account.advance(instant.date())

@@ -28,7 +28,10 @@ from ..errors import ConfigurationError, LoadError, NothingLoaded, ViewError
 from ..sync.database import Database
 from ..sync.destinations import refuse_unfit_days
 from ..sync.sending import Writing, objects
+from ..sync.settings import configured_create_views
 from ..sync.tables import KEYS, TableName, hints, partitioned
+from ..views import Views
+from ..views.thresholds import Thresholds
 from .connection import connect
 from .contents import SCHEMA, DataTypes, Digest, digest, held_tables, is_loaded, read_table
 from .failures import translate_errors
@@ -93,11 +96,15 @@ def copy_account(
                 if not was_there:
                     target.pipeline.run(_source(source, tables, target))
                 rows = _compare(source, target, tables, was_there=was_there)
-                with connect(target) as client:
-                    made = views.create_views(client, Path(target.pipeline.working_dir), thresholds=thresholds)
-    if made.failed:
-        raise ViewError(made.failed)
+                failed = _create_views(target, thresholds).failed if configured_create_views() else {}
+    if failed:
+        raise ViewError(failed)
     return Copy(_shown(source), target.shown, target.pipeline.dataset_name, rows, was_there)
+
+
+def _create_views(target: Place, thresholds: Thresholds) -> Views:
+    with connect(target) as client:
+        return views.create_views(client, Path(target.pipeline.working_dir), thresholds=thresholds)
 
 
 @contextmanager

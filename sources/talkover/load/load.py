@@ -28,6 +28,7 @@ from ..dlt_internals import load_one_table_at_a_time, make_missing_tables
 from ..errors import CallsError, NothingLoaded, RunInProgress, TalkoverError, ViewError
 from ..sync.held import last_runs
 from ..sync.others import Others
+from ..sync.settings import configured_create_views
 from ..sync.source import talkover_source
 from ..sync.tables import CHANGE_LOGS, MORE_RESOURCES
 from ..views import Views
@@ -55,7 +56,7 @@ def load_account(
     pipeline_name: str = PIPELINE,
     progress: Collector | None = None,
     wait_seconds: float = WAIT_SECONDS,
-    create_views: bool = True,
+    create_views: bool | None = None,
     **source_arguments: Any,
 ) -> Summary:
     """Loads every phone number and release request, and returns what changed.
@@ -66,7 +67,7 @@ def load_account(
         pipeline_name: names dlt's working directory, and the DuckDB file where none is configured.
         progress: a collector of dlt.
         wait_seconds: how long another load of this pipeline or dataset is waited for.
-        create_views: creates the views after the tables are loaded.
+        create_views: creates the views after the tables are loaded; as configured, else True.
         source_arguments: see `talkover_source`.
 
     Raises:
@@ -78,6 +79,7 @@ def load_account(
     started = time.monotonic()
     with translate_errors(), pipeline_lock(pipeline_name, wait_seconds), defaults:
         source = talkover_source(**source_arguments)
+        are_views_wanted = configured_create_views() if create_views is None else create_views
         thresholds = views.configured_thresholds()
         pipeline = open_pipeline(destination, dataset, pipeline_name, progress)
         place = Place.of(pipeline)
@@ -90,7 +92,7 @@ def load_account(
             remember_load(place)
             call_loads, failure = _load_calls(place, kept, source_arguments) if are_calls_wanted else (None, None)
             with connect(place) as client:
-                made = _create_views(client, pipeline, thresholds) if create_views else Views()
+                made = _create_views(client, pipeline, thresholds) if are_views_wanted else Views()
                 notes += [*elsewhere, *made.notes, *_of_others(client, load_id)]
                 seconds = time.monotonic() - started
                 summary = read_summary(client, place, load_id, call_loads, notes=notes, seconds=seconds)

@@ -24,6 +24,7 @@ from ..load.connection import connect
 from ..load.failures import translate_errors
 from ..load.pipeline import PIPELINE, Place, open_pipeline, what_to_run
 from ..load.settings import defaults
+from ..sync.settings import configured_create_views
 from ..sync.tables import KEYS, MORE_RESOURCES
 from ..views import view_names
 from .columns import typed
@@ -106,6 +107,8 @@ def read_arrow(
             holds_no = f"{place.shown} holds no {name} in dataset {place.pipeline.dataset_name!r}"
             resource = next((more for more, tables in MORE_RESOURCES.items() if name in tables), None)
             loads_it = f"`talkover load --with {resource}` loads it" if resource else what_to_run(pipeline_name)
+            if name in view_names() and not configured_create_views():
+                loads_it = "create_views is off, so build the models of dbt there, or run `talkover views`"
             raise NothingLoaded(f"{holds_no} yet: {loads_it}") from None
     return typed(table)
 

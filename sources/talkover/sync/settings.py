@@ -53,6 +53,7 @@ class TalkoverConfiguration(BaseConfiguration):
     calls_window_days: int = 14
     keep_callers: bool = False
     caller_key: Optional[TSecretStrValue] = None
+    create_views: bool = True
 
 
 def configured_clients() -> dict[str, TalkoverClient]:
@@ -78,6 +79,11 @@ def configured_environments() -> frozenset[str]:
     found = _configured()
     tokens = tokens_of(found.api_token, found.environments, found.environment_key)
     return frozenset(key for key, token in tokens.items() if token)
+
+
+def configured_create_views() -> bool:
+    """Whether a load makes the views, where its caller does not say."""
+    return _configured().create_views
 
 
 def configured_zone() -> tzinfo:
