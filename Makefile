@@ -4,15 +4,17 @@ DESTINATIONS ?= duckdb,postgres
 # One more than two cores: some tests wait for a server.
 WORKERS ?= 3
 BIN := .venv/bin
-QUICK := -q --destinations duckdb -m "not slow and not product and not large and not environment and not browser"
+QUICK := -q --destinations duckdb -m "not slow and not product and not large and not environment and not browser and not spark"
 
 # The second stage: destinations whose tests need packages that the rest does without, each in .venv-NAME.
-WAREHOUSES ?= mariadb clickhouse ducklake bigquery
+WAREHOUSES ?= mariadb clickhouse ducklake bigquery spark
 # 1.5.5 is the newest DuckDB that the package index has extensions for: they cannot be downloaded everywhere.
 PARTS_ducklake := duckdb==1.5.5 duckdb-extensions duckdb-extension-ducklake==1.5.5
 PARTS_clickhouse := 'chdb>=4.4,<5'
 # numpy, spatial and that DuckDB are what the emulator needs and does not say.
 PARTS_bigquery := 'bqemulator>=1.4,<1.5' duckdb==1.5.5 duckdb-extensions duckdb-extension-spatial==1.5.5 numpy
+# It warns of pandas 3, and a warning is an error here.
+PARTS_spark := 'pyspark>=4.3,<4.4' 'pandas<3'
 PARTS_lowest := --resolution lowest-direct
 # `make warehouse-mariadb SELECT=` runs all that loads. The others need seconds a load.
 warehouse-mariadb warehouse-clickhouse: SELECT ?= -m "essential or sql"
@@ -33,7 +35,7 @@ check: lint  ## lint, types and every quick test, on DuckDB: before each commit
 	$(BIN)/pytest -n $(WORKERS) $(QUICK)
 
 test: lint  ## lint, types, and every behaviour once, on DuckDB and PostgreSQL
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --destinations $(DESTINATIONS) --elsewhere essential -m "not large and not environment and not browser"
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --destinations $(DESTINATIONS) --elsewhere essential -m "not large and not environment and not browser and not spark"
 
 postgres: .venv/installed  ## every test that loads, on PostgreSQL
 	$(BIN)/pytest -n 2 -q --destinations postgres -k postgres -m "not product and not large"
@@ -48,10 +50,13 @@ environments: .venv/installed  ## the schedulers, dbt and the wheel, each in an 
 browser: .venv/installed  ## the report in a browser and a spreadsheet: needs chromium and LibreOffice
 	$(BIN)/pytest -q -m browser
 
-warehouses: $(WAREHOUSES:%=warehouse-%)  ## the tests that load, on four more destinations (MariaDB's server must be there)
+warehouses: $(WAREHOUSES:%=warehouse-%)  ## the tests that load, on four more destinations, and the views on Spark: needs MariaDB's server and Java
 
 warehouse-%: .venv-%/installed
 	.venv-$*/bin/pytest -n 2 -q --destinations $* -k $* $(SELECT)
+
+warehouse-spark: .venv-spark/installed
+	.venv-spark/bin/pytest -q -m spark tests/test_spark.py
 
 lowest: .venv-lowest/installed  ## the essential tests with the oldest versions that pyproject.toml allows
 	.venv-lowest/bin/pytest -n 2 -q --destinations duckdb -m essential

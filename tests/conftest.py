@@ -27,6 +27,7 @@ from .warehouses import (
     ducklake_extension,
     mariadb_server,
     postgres_server,
+    spark,
 )
 
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"  # here, since fixtures of a module or session come before `workspace`

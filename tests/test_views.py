@@ -901,12 +901,36 @@ def test_a_filtered_listing_does_not_pass_for_a_complete_one(loaded: Connector) 
 # The same everywhere.
 
 
-def sorted_rows(name: str, **where: Any) -> pd.DataFrame:
+REFERENCE = {"destination": "duckdb", "pipeline_name": "reference"}
+"""Where DuckDB is loaded beside another destination."""
+
+
+def load_three_months(connect: Connect, *places: dict[str, str]) -> Connector:
+    """An account of three months, with its agents and calls, in each of `places`."""
+    account = Account(seed=5, size=40, founded=TODAY - timedelta(days=90))
+    with Sandbox(account) as sandbox:
+        connector = connect(sandbox)
+        for days in (90, 45, 0):
+            account.advance(TODAY - timedelta(days=days))
+            for where in places:
+                connector.load(observed_at=noon(account.today), agents=True, **where)
+        calls = some_calls(list(account.numbers.values()), account.today)
+        for where in places:
+            put(open_pipeline(**{"destination": connector.destination, "dataset": "talkover"} | where), **calls)
+            connector.load(observed_at=noon(account.today), **where)
+    return connector
+
+
+def in_order(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     """A view in the order of its grain, without what tells of the clock."""
-    frame = read_view(name, **where).sort_values([*GRAIN[name]], ignore_index=True)
+    frame = frame.sort_values([*GRAIN[name]], ignore_index=True)
     if "agents" in frame:
         frame["agents"] = frame["agents"].map(plain)
     return frame.drop(columns={"last_complete_listing_at"} & set(frame))
+
+
+def sorted_rows(name: str, **where: Any) -> pd.DataFrame:
+    return in_order(name, read_view(name, **where))
 
 
 def to_three_places(frame: pd.DataFrame) -> pd.DataFrame:
@@ -918,21 +942,9 @@ def to_three_places(frame: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.essential
 @pytest.mark.slow
 def test_every_view_gives_the_rows_that_duckdb_gives(connect: Connect) -> None:
-    account = Account(seed=5, size=40, founded=TODAY - timedelta(days=90))
-    reference = {"destination": "duckdb", "pipeline_name": "reference"}
-    with Sandbox(account) as sandbox:
-        connector = connect(sandbox)
-        for days in (90, 45, 0):
-            account.advance(TODAY - timedelta(days=days))
-            for where in (reference, {}):
-                connector.load(observed_at=noon(account.today), agents=True, **where)
-        calls = some_calls(list(account.numbers.values()), account.today)
-        for pipeline in (connector.pipeline(), open_pipeline("duckdb", "talkover", "reference")):
-            put(pipeline, **calls)
-        for where in (reference, {}):
-            connector.load(observed_at=noon(account.today), **where)
+    connector = load_three_months(connect, REFERENCE, {})
     for name in GRAIN:
-        found, expected = sorted_rows(name, destination=connector.destination), sorted_rows(name, **reference)
+        found, expected = sorted_rows(name, destination=connector.destination), sorted_rows(name, **REFERENCE)
         if connector.destination == "bigquery":
             found, expected = to_three_places(found), to_three_places(expected)
         assert_frame_equal(found, expected, check_dtype=False, obj=name)

@@ -180,6 +180,38 @@ def bigquery_emulator() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def spark(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A session of Apache Spark, which ends with this process at the latest, and keeps its tables in the workspace."""
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        raise RuntimeError(MISSING.format(what=f"Spark ({error})")) from None
+    if shutil.which("java") is None:
+        raise RuntimeError("Java is missing: `apt-get install openjdk-17-jre-headless` brings it")
+    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    building = SparkSession.builder.master("local[2]")
+    for name, value in SPARK_SETTINGS.items():
+        building = building.config(f"spark.{name}", value)
+    with building.config("spark.sql.warehouse.dir", str(workspace / "spark")).getOrCreate() as session:
+        yield session
+
+
+SPARK_SETTINGS = {
+    "driver.host": "127.0.0.1",
+    "ui.enabled": "false",
+    "ui.showConsoleProgress": "false",
+    "log.level": "ERROR",
+    "sql.session.timeZone": "UTC",
+    # To compile a query takes longer than to interpret it on a few rows.
+    "driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+    "sql.codegen.wholeStage": "false",
+    "sql.codegen.factoryMode": "NO_CODEGEN",
+    "sql.shuffle.partitions": "1",
+    "sql.adaptive.enabled": "false",
+}
+
+
 @contextmanager
 def in_every_process(**settings: str) -> Iterator[None]:
     """Has this and every process that a test starts do what stand_ins/sitecustomize.py says for `settings`."""
