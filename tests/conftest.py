@@ -27,6 +27,7 @@ from .warehouses import (
     ducklake_extension,
     mariadb_server,
     postgres_server,
+    snowflake_emulator,
     spark,
 )
 
@@ -214,7 +215,7 @@ class Connector:
 def rows_of(client: Any, table: str) -> list[Row]:
     try:
         with client.execute_query(f"select * from {client.make_qualified_table_name(table)}") as cursor:
-            names = list(cursor.columns_schema)
+            names = [name.lower() for name in cursor.columns_schema]  # Snowflake's are in capitals
             rows = [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
     except DestinationUndefinedEntity:
         return []

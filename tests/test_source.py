@@ -104,6 +104,7 @@ def test_a_change_is_seen_although_updated_at_does_not_move(
 # Numbers that go and return, and the change log.
 
 
+@pytest.mark.core
 @pytest.mark.essential
 def test_a_released_number_leaves_the_current_tables_and_stays_in_the_log(
     account: Account, connector: Connector

@@ -939,6 +939,7 @@ def to_three_places(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.map(lambda value: value.quantize(place, ROUND_HALF_UP) if isinstance(value, Decimal) else value)
 
 
+@pytest.mark.core
 @pytest.mark.essential
 @pytest.mark.slow
 def test_every_view_gives_the_rows_that_duckdb_gives(connect: Connect) -> None:

@@ -24,6 +24,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
+from .environments import environment
 from .postgres import postgres
 from .watch import Watch, watched
 
@@ -114,6 +115,15 @@ def in_bigquery(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     return "bigquery"
 
 
+def in_snowflake(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database of its own in the emulator, which takes any credentials."""
+    port, database = request.getfixturevalue("snowflake_emulator"), f"test_{uuid4().hex}"
+    address = f"snowflake://fake:snow@fakesnow/{database}?host=127.0.0.1&port={port}&protocol=http&warehouse=loading"
+    monkeypatch.setenv("SNOWFLAKE_DISABLE_PLATFORM_DETECTION", "true")  # the driver would ask every cloud
+    set_configuration(monkeypatch, "snowflake", credentials=address)
+    return "snowflake"
+
+
 WAREHOUSES: dict[str, Callable[[pytest.FixtureRequest, pytest.MonkeyPatch], str]] = {
     "duckdb": in_duckdb,
     "postgres": in_postgres,
@@ -121,6 +131,7 @@ WAREHOUSES: dict[str, Callable[[pytest.FixtureRequest, pytest.MonkeyPatch], str]
     "mariadb": in_mariadb,
     "clickhouse": in_clickhouse,
     "bigquery": in_bigquery,
+    "snowflake": in_snowflake,
 }
 """What makes a destination ready, and tells by which name dlt knows it."""
 
@@ -178,6 +189,20 @@ def bigquery_emulator() -> Iterator[None]:
         from .stand_ins import sitecustomize as _  # noqa: F401
 
         yield
+
+
+@pytest.fixture(scope="session")
+def snowflake_emulator() -> Iterator[int]:
+    """The port of the emulator, which lives in an environment of its own: it wants another DuckDB."""
+    try:
+        import snowflake.connector as _  # noqa: F401
+    except ImportError as error:
+        raise RuntimeError(MISSING.format(what=f"Snowflake's driver ({error})")) from None
+    python = environment("fakesnow", "fakesnow[server]>=0.12.1,<0.13", "snowflake-connector-python<5") / "python"
+    port = free_port()
+    command = [python, Path(__file__).parent / "stand_ins" / "snowflake_server.py", str(port)]
+    with watched(signal.SIGTERM) as watch, running(command, lambda: answers(port), watch):
+        yield port
 
 
 @pytest.fixture
