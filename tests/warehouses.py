@@ -199,9 +199,12 @@ def snowflake_emulator() -> Iterator[int]:
     except ImportError as error:
         raise RuntimeError(MISSING.format(what=f"Snowflake's driver ({error})")) from None
     python = environment("fakesnow", "fakesnow[server]>=0.12.1,<0.13", "snowflake-connector-python<5") / "python"
-    port = free_port()
-    command = [python, Path(__file__).parent / "stand_ins" / "snowflake_server.py", str(port)]
-    with watched(signal.SIGTERM) as watch, running(command, lambda: answers(port), watch):
+    port, folder = free_port(), Path(tempfile.mkdtemp(prefix="talkover_snowflake_"))
+    serve = [python, Path(__file__).parent / "stand_ins/snowflake_server.py", str(port)]
+    with (
+        watched(signal.SIGTERM, folder) as watch,
+        running(["env", f"TMPDIR={folder}", *serve], lambda: answers(port), watch),
+    ):
         yield port
 
 
