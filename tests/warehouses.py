@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -60,13 +61,30 @@ def new_database(server: str) -> str:
 
 def in_ducklake(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """A catalog in a DuckDB file, and Parquet files beside it."""
-    request.getfixturevalue("ducklake_extension")
+    import_extensions("ducklake")
     set_configuration(
         monkeypatch,
         "ducklake",
         credentials__ducklake_name="lake",
         credentials__catalog=f"duckdb:///{Path.cwd()}/catalog.duckdb",
         credentials__storage__bucket_url=(Path.cwd() / "lake").as_uri(),
+    )
+    return "ducklake"
+
+
+def in_lake(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """DuckLake as several people use it: a catalog in PostgreSQL, and the files in a bucket."""
+    import_extensions("ducklake", "postgres_scanner", "httpfs", "aws")
+    set_configuration(
+        monkeypatch,
+        "ducklake",
+        credentials__ducklake_name="lake",
+        credentials__catalog=new_database(request.getfixturevalue("postgres_server")),
+        credentials__storage__bucket_url=f"s3://lake/{uuid4().hex}",
+        credentials__storage__credentials__aws_access_key_id=BUCKET_USER,
+        credentials__storage__credentials__aws_secret_access_key=BUCKET_PASSWORD,
+        credentials__storage__credentials__endpoint_url=request.getfixturevalue("bucket_server"),
+        credentials__storage__credentials__region_name="us-east-1",
     )
     return "ducklake"
 
@@ -128,6 +146,7 @@ WAREHOUSES: dict[str, Callable[[pytest.FixtureRequest, pytest.MonkeyPatch], str]
     "duckdb": in_duckdb,
     "postgres": in_postgres,
     "ducklake": in_ducklake,
+    "lake": in_lake,
     "mariadb": in_mariadb,
     "clickhouse": in_clickhouse,
     "bigquery": in_bigquery,
@@ -142,13 +161,35 @@ def postgres_server() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
-def ducklake_extension() -> None:
+@cache
+def import_extensions(*names: str) -> None:
+    """Has DuckDB find its extensions in packages: it would download them."""
     try:
         from duckdb_extensions import import_extension
-    except ImportError:
-        raise RuntimeError(MISSING.format(what="The extension ducklake of DuckDB")) from None
-    import_extension("ducklake")
+
+        for name in names:
+            import_extension(name)
+    except ImportError as error:
+        raise RuntimeError(MISSING.format(what=f"An extension of DuckDB ({error})")) from None
+
+
+@pytest.fixture(scope="session")
+def bucket_server() -> Iterator[str]:
+    """The address of a server of S3, which has the bucket `lake`: rclone, over a folder."""
+    rclone = Path(sys.executable).parent / "rclone"
+    if not rclone.exists():
+        raise RuntimeError(MISSING.format(what="rclone"))
+    port, folder = free_port(), Path(tempfile.mkdtemp(prefix="talkover_bucket_"))
+    (folder / "lake").mkdir()
+    listen = ["--addr", f"127.0.0.1:{port}", "--auth-key", f"{BUCKET_USER},{BUCKET_PASSWORD}", "--config", "/dev/null"]
+    with (
+        watched(signal.SIGTERM, folder) as watch,
+        running([rclone, "serve", "s3", *listen, folder], lambda: answers(port), watch),
+    ):
+        yield f"http://127.0.0.1:{port}"
+
+
+BUCKET_USER, BUCKET_PASSWORD = "loader", "a secret of the tests"
 
 
 @pytest.fixture(scope="session")
@@ -175,10 +216,9 @@ def clickhouse_engine() -> Iterator[Any]:
 def bigquery_emulator() -> Iterator[None]:
     try:
         from bqemulator.cli import main as _
-        from duckdb_extensions import import_extension
     except ImportError as error:
         raise RuntimeError(MISSING.format(what=f"The BigQuery emulator ({error})")) from None
-    import_extension("spatial")
+    import_extensions("spatial")
     port, grpc_port = free_port(), free_port()
     command = ["bqemulator", "start", "--rest-port", str(port), "--grpc-port", str(grpc_port), "--log-level", "error"]
     with (
