@@ -41,12 +41,12 @@ check: lint  ## lint, types and every quick test, on DuckDB: before each commit
 test: lint  ## lint, types, and every behaviour once, on DuckDB and PostgreSQL
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --destinations $(DESTINATIONS) --elsewhere essential -m "not large and not environment and not browser and not spark"
 
-postgres: .venv/installed  ## every test that loads, on PostgreSQL
-	$(BIN)/pytest -n 2 -q --destinations postgres -k postgres -m "not product and not large"
+postgres: .venv/installed  ## the tests that load and that `make test` runs on DuckDB alone, on PostgreSQL
+	$(BIN)/pytest -n 2 -q --destinations postgres -k postgres -m "not product and not large and not essential and not environment"
 
 products: .venv/installed  ## more of what `make test` plays a sample of: kills, random lives, faults, hostile answers
-	$(BIN)/pytest -n 2 -q --destinations $(DESTINATIONS) -m "product or large" --kills 7 --lives 6 --histories 25 --fault-cells 45 \
-		--fuzz-inputs 1500
+	$(BIN)/pytest -n 2 -q --destinations $(DESTINATIONS) -m "product or large" --kills 4 --lives 4 --histories 12 --fault-cells 30 \
+		--fuzz-inputs 800
 
 environments: .venv/installed  ## the schedulers, dbt and the wheel, each in an environment of its own, a clone and a mail: needs git and curl
 	$(BIN)/pytest -n 2 -q -m environment

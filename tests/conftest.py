@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timezone
 from hashlib import blake2b
@@ -85,6 +86,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--histories", type=int, default=3, help="how many random histories test_bridge.py plays")
     parser.addoption("--fault-cells", type=int, default=15, help="how many cells of the fault matrix are played")
     parser.addoption("--fuzz-inputs", type=int, default=300, help="how many hostile answers test_fuzz.py makes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so would all that tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
