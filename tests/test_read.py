@@ -42,7 +42,6 @@ MORE: dict[str, Any] = {
 """Loads what is off unless asked for."""
 
 
-@pytest.mark.core
 @pytest.mark.essential
 def test_every_view_and_table_reads_the_same_from_everywhere(loaded: Connector) -> None:
     loaded.load(**MORE)
