@@ -996,6 +996,7 @@ SESSIONS = [
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("sessions")  # one process plays the account for all of them
 @pytest.mark.parametrize(("name", "setting"), SESSIONS)
 def test_every_view_gives_the_same_rows_whatever_the_session_is_set_to(
     name: str, setting: str, played: dict[str, str]
