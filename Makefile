@@ -6,6 +6,9 @@ WORKERS ?= 3
 BIN := .venv/bin
 QUICK := -q --destinations duckdb -m "not slow and not product and not large and not environment and not browser and not spark"
 
+# `make products PLAYED=large` leaves out what `make test` plays a sample of.
+PLAYED ?= product or large
+
 # The second stage: destinations whose tests need packages that the rest does without, each in .venv-NAME.
 WAREHOUSES ?= mariadb clickhouse ducklake lake bigquery snowflake spark
 # 1.5.5 is the newest DuckDB that the package index has extensions for: they cannot be downloaded everywhere.
@@ -45,7 +48,7 @@ postgres: .venv/installed  ## the tests that load and that `make test` runs on D
 	$(BIN)/pytest -n 2 -q --destinations postgres -k postgres -m "not product and not large and not essential and not environment"
 
 products: .venv/installed  ## more of what `make test` plays a sample of: kills, random lives, faults, hostile answers
-	$(BIN)/pytest -n 2 -q --destinations $(DESTINATIONS) -m "product or large" --kills 4 --lives 4 --histories 12 --fault-cells 30 \
+	$(BIN)/pytest -n 2 -q --destinations $(DESTINATIONS) -m "$(PLAYED)" --kills 4 --lives 4 --histories 12 --fault-cells 30 \
 		--fuzz-inputs 800
 
 environments: .venv/installed  ## the schedulers, dbt and the wheel, each in an environment of its own, a clone and a mail: needs git and curl
