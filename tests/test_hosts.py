@@ -49,6 +49,14 @@ try:
 except Exception as error:
     sys.exit(str(error))
 """
+OPEN = """
+import sys
+import duckdb
+
+with duckdb.connect(sys.argv[1]):
+    print("open", flush=True)
+    input()
+"""
 WAITING = """
 import sys
 from talkover import TalkoverError, load_account
@@ -228,10 +236,17 @@ def test_of_two_hosts_that_load_in_the_same_seconds_the_last_takes_back_what_it_
 @pytest.mark.timeout(2 * PATIENCE)
 @pytest.mark.core
 def test_what_is_loaded_can_be_read_while_another_process_loads(changed: Connector) -> None:
-    """Of DuckDB's file one process has all."""
+    """Of DuckDB's file one process has all, and of a catalog that is such a file."""
     Path("waiting.py").write_text(WAITING)
     read = partial(read_view, "current_numbers", destination=changed.destination)
     numbers = len(read())
+    if (catalog := Path("catalog.duckdb")).exists():
+        with host(SLOW, changed.sandbox, [sys.executable, "-c", OPEN, str(catalog)]) as opening:
+            wait_for_line(opening, "open")
+            with pytest.raises(LoadError, match=r"catalog\.duckdb is open in another process"):
+                read()
+            assert end_of(opening) == (0, "")
+        return
     with host(SLOW, changed.sandbox, [sys.executable, "waiting.py", changed.destination]) as loading:
         changed.sandbox.released.set()
         wait_for_line(loading, "Load")

@@ -48,10 +48,11 @@ def connect(place: Place, *, read_only: bool = False) -> Iterator[Any]:
 
 def _why_unreachable(place: Place, error: BaseException) -> str:
     reason = first_line(getattr(error, "inner_exc", None) or error)
-    if "Could not set lock on file" in reason:
+    if locked := re.search(r'Could not set lock on file "([^"]+)"', reason):
         holder = re.search(r"held in (.+ \(PID \d+\))", reason)
+        file = place.file or locked[1]  # of DuckLake it is the catalog
         return (
-            f"{place.file} is open in another process{f', {holder[1]}' if holder else ''}. DuckDB lets one "
+            f"{file} is open in another process{f', {holder[1]}' if holder else ''}. DuckDB lets one "
             "process write or several read. Close it there and run this again; PostgreSQL allows both at once"
         )
     return f"{place.pipeline.destination.destination_name} does not answer: {reason}"
