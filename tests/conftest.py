@@ -26,6 +26,7 @@ from .warehouses import (
     bigquery_emulator,
     bucket_server,
     clickhouse_engine,
+    galera_nodes,
     mariadb_server,
     postgres_server,
     snowflake_emulator,
@@ -109,10 +110,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A machine without chromium runs everything else, and so does a run without PostgreSQL or a cluster."""
+    """A machine without chromium runs everything else, and so does a run without PostgreSQL, MariaDB or a cluster."""
     left_out = {"browser"} if CHROMIUM is None else set()
-    if "postgres" not in config.getoption("--destinations").split(","):
-        left_out.add("postgres")
+    left_out |= {"postgres", "mariadb"} - set(config.getoption("--destinations").split(","))
     if config.getoption("--citus") is None:
         left_out.add("citus")
     deselected = [item for item in items if any(item.get_closest_marker(mark) for mark in left_out)]

@@ -7,7 +7,6 @@ What is missing is an error that says what to install, never a skip.
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -26,6 +25,7 @@ import psycopg2
 import pytest
 
 from .environments import environment
+from .mariadb import Node, Server, free_port, running_servers
 from .postgres import postgres
 from .watch import Watch, watched
 
@@ -293,43 +293,22 @@ def in_every_process(**settings: str) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[tuple[str, Any]]:
     """The URL of a server, and a connection that may do everything."""
-    try:
-        import pymysql
-    except ImportError:
-        raise RuntimeError(MISSING.format(what="pymysql")) from None
-    server, install = shutil.which("mariadbd", path=PATH), shutil.which("mariadb-install-db", path=PATH)
-    if server is None or install is None:
-        raise RuntimeError("MariaDB is missing: `apt-get install mariadb-server` brings it")
-    user = pwd.getpwuid(os.geteuid()).pw_name if os.geteuid() else "mysql"
-    folder = Path(tempfile.mkdtemp(prefix="talkover_mariadb_"))
-    with watched(signal.SIGTERM, folder) as watch:
-        if os.geteuid() == 0:
-            shutil.chown(folder, user)
-        port = free_port()
-        # A MariaDB that starts deletes all temporary tables in tmpdir: another worker's too, if both have /tmp.
-        where = [f"--datadir={folder}/data", f"--tmpdir={folder}", f"--user={user}"]
-        make = [install, "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", *where]
-        subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
-        listen = ["--bind-address=127.0.0.1", f"--port={port}", f"--socket={folder}/socket", "--skip-log-bin"]
-        serve = [server, "--no-defaults", *UNICODE, *HASTY, *where, *listen]
-        with (
-            running(serve, lambda: answers(port), watch),
-            pymysql.connect(host="127.0.0.1", port=port, user="root") as root,
-        ):
+    with running_servers(Server, 1) as (server,):
+        server.start("--skip-log-bin")
+        with server.connect() as root:
             root.cursor().execute("create database home")
-            yield f"mysql+pymysql://root@127.0.0.1:{port}/home", root
+            yield server.url, root
 
 
-UNICODE = ("--character-set-server=utf8mb4", "--collation-server=utf8mb4_bin")
-"""MariaDB's own choices, before 11.6, cannot hold every character, and take ids that differ in case alone for one."""
-HASTY = ("--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=0", "--skip-innodb-doublewrite")
-PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+@pytest.fixture
+def galera_nodes() -> Iterator[list[Node]]:
+    """Three servers of MariaDB that hold the same."""
+    with running_servers(Node, 3) as nodes:
+        for position, node in enumerate(nodes):
+            node.join(nodes[:position])
+        with nodes[0].connect() as root:
+            root.cursor().execute("create database home")
+        yield nodes
 
 
 def answers(port: int) -> bool:
