@@ -14,10 +14,11 @@ import pytest
 
 from talkover import NothingLoaded, ReportError, read_view
 from talkover.report.account import Account as Analysed
-from talkover.report.workbook import write_workbook
+from talkover.report.workbook import sheets, write_workbook
 from talkover.sandbox import Account, Sandbox
+from talkover.sync.tables import KEYS
 
-from .conftest import TODAY, Connector, at
+from .conftest import TABLES, TODAY, Connector, at
 from .test_views import number
 
 pytestmark = pytest.mark.duckdb
@@ -141,3 +142,20 @@ def test_libreoffice_opens_it(workspace: Path) -> None:
     assert lines[0].startswith("phone number id,environment key,phone number,")
     assert any(",+15550100," in line and ",1.50," in line and ",2026-12-31," in line for line in lines)
     assert any('"=HYPERLINK(""http://x"",""y"")"' in line for line in lines)
+
+
+def test_rows_stand_in_the_same_order_wherever_the_destination_keeps_them(
+    connector: Connector, account: Account
+) -> None:
+    connector.load(observed_at=at("2026-01-05T00:00:00"))
+    account.advance(TODAY)
+    connector.load()
+
+    def order() -> dict[str, list[str]]:
+        return {sheet.name: list(map(str, sheet.rows.to_dict("records"))) for sheet in sheets(Analysed())}
+
+    before = order()
+    for table in TABLES:
+        key = ", ".join(f"hash({column})" for column in KEYS[table])
+        connector.execute(f"create or replace table {{{table}}} as select * from {{{table}}} order by {key} desc")
+    assert order() == before

@@ -14,6 +14,7 @@ from ..errors import ConfigurationError, NothingLoaded
 from ..load.pipeline import PIPELINE
 from ..money import UNKNOWN
 from ..text import visible
+from ..views.descriptions import key_of
 from .read import read_view
 
 MONTHS = 12
@@ -50,7 +51,8 @@ class Account:
     def view(
         self, name: str, *, columns: Sequence[str] | None = None, where: Mapping[str, Any] | None = None
     ) -> pd.DataFrame:
-        """A view or table with `environment` and `group`, read once; groups of many numbers first, months in order.
+        """A view or table with `environment` and `group`, read once: groups of many numbers first, months in order, and
+        by its key within them. A destination gives rows in any order, and no report may differ by that.
 
         `environment` is one of `names`. `group` is the currency, with the environment before it where an account has
         several: nothing is ever added up across groups. `columns` and `where` are those of `read_view`;
@@ -60,7 +62,7 @@ class Account:
         if asked not in self._frames:
             frame = self._read(name, columns=columns, where=where)
             frame["rank"] = frame["group"].map(self._ranks).fillna(len(self._ranks))
-            order = [column for column in ("rank", "group", "month") if column in frame]
+            order = [column for column in dict.fromkeys(("rank", "group", "month", *key_of(name))) if column in frame]
             self._frames[asked] = frame.sort_values(order, kind="stable", ignore_index=True).drop(columns="rank")
         return self._frames[asked].copy(deep=False)
 

@@ -45,11 +45,17 @@ def describe_table(name: str) -> Description:
     return _description(said, said["columns"], said["key"])
 
 
+def key_of(name: str) -> tuple[str, ...]:
+    """The columns that tell the rows of a table or view apart."""
+    views = described()["views"]
+    return tuple(views[name]["key"]) if name in views else KEYS[cast(TableName, name)]
+
+
 def describe_view(name: str) -> Description:
     """Raises KeyError for a column that has no meaning."""
     said = described()["views"][name]
     meanings = _meanings("phone_numbers") | described()["columns"] | said.get("columns", {})
-    return _description(said, {column: meanings[column] for column in view_columns(name)}, said["key"])
+    return _description(said, {column: meanings[column] for column in view_columns(name)}, key_of(name))
 
 
 def _meanings(table: TableName) -> dict[str, str]:
