@@ -95,6 +95,7 @@ def written(connector: Connector) -> dict[str, int]:
         return {table: loads(table).count(newest) for table in [*TABLES, "load_runs"]}
 
 
+@pytest.mark.core
 @pytest.mark.essential
 def test_a_run_without_changes_issues_a_known_number_of_statements_and_no_ddl(
     loaded: Connector, warehouse: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -112,7 +113,7 @@ def documented_statements(destination: str) -> int:
     _, counted = DESTINATIONS.read_text(encoding="utf-8").split("| destination | statements |")
     rows = re.findall(r"^\| ([\w, ]+) \| (\d+) \|$", counted, re.MULTILINE)
     of = {name: int(statements) for names, statements in rows for name in names.lower().split(", ")}
-    return of["postgresql" if destination == "postgres" else destination]
+    return of[{"postgres": "postgresql", "lake": "ducklake"}.get(destination, destination)]
 
 
 def watch_statements(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> list[str]:

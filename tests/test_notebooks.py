@@ -65,6 +65,7 @@ def sums(costs: list[tuple[str | None, Decimal | None]]) -> set[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.core
 @pytest.mark.essential
 def test_headlines_are_those_of_the_views(connector: Connector, account: Account) -> None:
     connector.load(observed_at=at("2026-01-05T00:00:00"))

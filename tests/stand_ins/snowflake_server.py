@@ -10,12 +10,14 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import duckdb
 import fakesnow.arrow
 import fakesnow.copy_into
 import fakesnow.cursor
+import fakesnow.info_schema
 import fakesnow.server
 import fakesnow.transforms
 import pyarrow as pa
@@ -82,6 +84,16 @@ def instants_or_null(instants: pa.Array | pa.ChunkedArray) -> pa.Array:
     return pa.StructArray.from_arrays(made.flatten(), fields=list(made.type), mask=nulls)
 
 
+def with_views(creating: Template) -> Template:
+    """It lists tables alone in information_schema.tables, where Snowflake has views, too."""
+    columns = "database_name, schema_name, {name} as table_name, {rows} as estimated_size, '{kind}' as kind"
+    tables = columns.format(name="table_name", rows="estimated_size", kind="BASE TABLE")
+    views = columns.format(name="view_name", rows="0", kind="VIEW")
+    listed = f"(select {tables} from duckdb_tables() union all select {views} from duckdb_views()) tables"
+    text = creating.template.replace("from duckdb_tables tables", f"from {listed}")
+    return Template(text.replace("'BASE TABLE' AS", "tables.kind AS"))
+
+
 def leave_numbers(expression: Any) -> Any:
     """It sums decimals as floats."""
     return expression
@@ -91,6 +103,9 @@ fakesnow.server.parse_one = fakesnow.cursor.parse_one = parse_as_dlt_writes
 FakeSnowflakeCursor.execute = execute_each
 fakesnow.copy_into._inserts = insert_json_by_name
 fakesnow.arrow.timestamp_to_sf_struct = instants_or_null
+fakesnow.info_schema.SQL_CREATE_INFORMATION_SCHEMA_TABLES_VIEW = with_views(
+    fakesnow.info_schema.SQL_CREATE_INFORMATION_SCHEMA_TABLES_VIEW
+)
 fakesnow.transforms.numeric_agg_implicit_cast = leave_numbers
 fakesnow.server.shared_fs.create_schema_on_connect = False  # it would make every dataset that one looks for
 
