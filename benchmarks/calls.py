@@ -35,10 +35,11 @@ USAGE = "select count(*), sum(calls_in) from talkover.number_usage"
 
 @dataclass
 class Runs:
-    """What runs of a kind cost, and how many requests the last one sent."""
+    """What runs of a kind cost; how many requests the last one sent, and how large the file is since."""
 
     costs: list[Cost] = field(default_factory=list)
     requests: int = 0
+    file_bytes: int = 0
 
     @property
     def cost(self) -> Cost:
@@ -68,6 +69,7 @@ class Place:
         self.server.asked()
         runs.costs.append(run(command, self.folder, tool.settings))
         runs.requests, _ = self.server.asked()
+        runs.file_bytes = sum(file.stat().st_size for file in self.folder.glob("loaded.duckdb*"))
 
     def refuse_other_calls(self, served: Listings, since: date, until: date) -> None:
         """What loaded other calls than these is no measure of anything."""
@@ -210,11 +212,12 @@ def aims(few: Mapping[str, Runs], history: History, options: argparse.Namespace)
 def loads_table(few: Mapping[str, Runs], history: History, options: argparse.Namespace) -> str:
     """The year into nothing."""
     rows = [
-        [f"{calls:,}", name, *costs(runs), f"{calls / runs.cost.seconds:,.0f}", f"{runs.requests:,}"]
+        [f"{calls:,}", name, *costs(runs), f"{calls / runs.cost.seconds:,.0f}", f"{runs.requests:,}", megabytes(runs)]
         for calls, tools in ((options.few, few), (options.calls, {OURS: history.year, BEST_DLT: history.dlt}))
         for name, runs in tools.items()
     ]
-    return table(["calls in the year", "tool", "s", "CPU s", "peak MiB", "calls a second", "requests"], rows)
+    heading = ["calls in the year", "tool", "s", "CPU s", "peak MiB", "calls a second", "requests", "MB of the file"]
+    return table(heading, rows)
 
 
 def runs_table(history: History, calls: int) -> str:
@@ -232,6 +235,10 @@ def runs_table(history: History, calls: int) -> str:
 
 def costs(runs: Runs) -> list[str]:
     return [figure(runs.cost.seconds), figure(runs.cost.cpu_seconds), f"{runs.cost.peak_mib:,.0f}"]
+
+
+def megabytes(runs: Runs) -> str:
+    return f"{runs.file_bytes / 1e6:,.1f}"
 
 
 def say(what: str) -> None:

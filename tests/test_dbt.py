@@ -7,11 +7,13 @@ import os
 import re
 import subprocess
 from collections import Counter
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import duckdb
 import pytest
 import sqlglot
 import yaml
@@ -66,6 +68,15 @@ def test_a_model_stands_for_each_view_in_every_dialect_with_an_adapter(workspace
             [query] = sqlglot.parse(JINJA.sub(lambda found: found[1] or found[2], text), read=dialect)
             assert [column.lower() for column in query.named_selects] == [*describe_view(name).columns], (dialect, name)
             assert "{" not in JINJA.sub("", text)
+
+
+def test_the_schema_of_the_sources_is_spelled_as_a_load_spells_it(workspace: Path, sandbox: Sandbox) -> None:
+    written("--dataset", "My Data")
+    said = yaml.safe_load((PACKAGE / "models/sources.yml").read_text())
+    Connector(sandbox, dataset="My Data").load(create_views=False)
+    with closing(duckdb.connect("talkover_pipeline.duckdb")) as file:
+        schemas = [name for (name,) in file.execute("select distinct schema_name from duckdb_tables()").fetchall()]
+    assert said["sources"][0]["schema"] == f"{{{{ var('talkover_schema', \"{min(schemas, key=len)}\") }}}}"
 
 
 @pytest.mark.slow

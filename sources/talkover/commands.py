@@ -175,6 +175,8 @@ def views(options: argparse.Namespace) -> int:
 
 def dbt(options: argparse.Namespace) -> int:
     """Write a dbt package of the views: models, sources, tests and descriptions."""
+    from dlt import Schema
+
     from .dbt.package import Package
     from .load.failures import translate_errors
     from .load.pipeline import open_pipeline
@@ -187,7 +189,7 @@ def dbt(options: argparse.Namespace) -> int:
         pipeline = open_pipeline(options.destination, options.dataset)
         package = Package(
             dialect=options.dialect or pipeline.destination.capabilities().sqlglot_dialect or "",
-            dataset=pipeline.dataset_name,
+            dataset=Schema("talkover").naming.normalize_table_identifier(pipeline.dataset_name),
             stale_hours=configured_stale_hours(),
             more=options.more or configured_more(),
             thresholds=configured_thresholds(),
