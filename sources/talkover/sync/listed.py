@@ -36,6 +36,7 @@ from .tables import OWN_COLUMNS, TableName
 
 SETTLED = frozenset({"resolved_at", "rejection_reason"})
 """Fields of settled requests: the requests listed may all be pending, while those held stay for ever."""
+
 AskFilled = Callable[[Collection[str]], Mapping[str, Filled]]
 """How full the columns of these names are in what is held, by environment."""
 
@@ -127,7 +128,8 @@ class Listed:
 def list_all(endpoint: Endpoint, shared: Shared, held: pa.Table | None, filled: AskFilled) -> Listed:
     """Lists `endpoint` in every environment of a run.
 
-    `held` has the id and environment of each row that must not be missed.
+    `held` has the id and environment of each row that must not be missed. `filled` is asked only where a column that
+    must not be emptied came without a value.
 
     Raises IncompleteListing unless that was to be accepted, SuspiciousRemoval where a field is lost or two environments
     list the same id, and what a client raises.
