@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+import duckdb
 import pytest
 
 from talkover import CallsError, ConfigurationError, IncompleteListing, Summary, UnexpectedPayload, talkover_source
@@ -145,6 +146,16 @@ def test_what_is_older_than_the_lookback_comes_with_a_full_refresh(account: Acco
     assert 4321 not in [row["duration"] for row in connector.rows("calls")]
     load(connector, observed_at=NOON + timedelta(hours=2), full_refresh=True)
     assert_same(connector, account)
+
+
+@pytest.mark.duckdb
+def test_a_file_takes_no_block_more_for_each_load(connector: Connector) -> None:
+    """Of the rows that two loads appended DuckDB makes one part, which has a block of 256 KiB."""
+    load(connector)
+    load(connector, observed_at=NOON + timedelta(hours=1))
+    parts = "select count(distinct row_group_id) from pragma_storage_info('talkover.load_runs')"
+    with duckdb.connect("talkover_pipeline.duckdb", read_only=True) as file:
+        assert file.execute(parts).fetchall() == [(1,)]
 
 
 @pytest.mark.duckdb

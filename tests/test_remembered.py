@@ -137,3 +137,16 @@ def test_the_command_line_says_so_on_stderr(sandbox: Sandbox, monkeypatch: pytes
     command = [sys.executable, "-m", "talkover", "load", "--dataset", "anew"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr.startswith(f"talkover: {Path.cwd()}/talkover_pipeline.duckdb, dataset anew, {ANEW}")
+
+
+@pytest.mark.duckdb
+def test_the_working_directory_keeps_the_files_of_the_last_loads(
+    connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("talkover.load.remembered.KEPT_LOADS", 1)
+    for _ in range(2):
+        connector.load(create_views=False)
+    with connector.pipeline().sql_client() as client:
+        loads = [load_id for (load_id,) in client.execute_sql("select load_id from talkover._dlt_loads")]
+    assert len(loads) == 2
+    assert connector.pipeline().list_completed_load_packages() == [max(loads)]

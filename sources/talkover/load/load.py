@@ -37,7 +37,13 @@ from .connection import connect
 from .failures import causes_of, first_line, translate_errors
 from .lock import WAIT_SECONDS, dataset_lock, pipeline_lock
 from .pipeline import PIPELINE, Place, open_pipeline, what_to_run
-from .remembered import forget_another_destination, forget_torn_schemas, notes_of_history_elsewhere, remember_load
+from .remembered import (
+    forget_another_destination,
+    forget_old_loads,
+    forget_torn_schemas,
+    notes_of_history_elsewhere,
+    remember_load,
+)
 from .settings import defaults
 from .summary import Summary, left_behind, read_summary
 
@@ -91,6 +97,7 @@ def load_account(
             load_id = _run_alone(place, source.with_resources(*source.selected_resources.keys() - set(CALL_TABLES)))
             remember_load(place)
             call_loads, failure = _load_calls(place, kept, source_arguments) if are_calls_wanted else (None, None)
+            forget_old_loads(pipeline)
             with connect(place) as client:
                 made = _create_views(client, pipeline, thresholds) if are_views_wanted else Views()
                 notes += [*elsewhere, *made.notes, *_of_others(client, load_id)]
@@ -137,16 +144,16 @@ def _load_calls(place: Place, kept: Any, source_arguments: dict[str, Any]) -> tu
 def _write_out(client: Any) -> None:
     """DuckDB would keep in memory all that it has read and written until its file is closed.
 
-    The vacuum of a checkpoint reads whole tables again, to win back the little space of the calls that changed. What
-    is freed goes back to the system from the first threshold on, 128 MiB unless it is set.
+    What is freed goes back to the system from the threshold on, 128 MiB unless it is set. The vacuum of a checkpoint
+    reads whole tables again: of the first window alone, since without any each table would take a block more a load.
     """
     ((limit,),) = client.execute_sql("select current_setting('memory_limit')")
     for statement in (
-        "set global max_vacuum_tasks = 0",
         f"set global allocator_flush_threshold = '{LITTLE_MEMORY}'",
         "checkpoint",
         f"set global memory_limit = '{LITTLE_MEMORY}'",
         f"set global memory_limit = '{limit}'",
+        "set global max_vacuum_tasks = 0",
     ):
         client.execute_sql(statement)
 

@@ -5,6 +5,7 @@ the destination.
 from __future__ import annotations
 
 import logging
+import shutil
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ LOCATION = "talkover_destination"
 """Where dlt's local state keeps what destination it belongs to."""
 LOADED = "talkover_loaded"
 """Where it keeps which destination holds the pipeline's history."""
+KEPT_LOADS = 10
+"""Of which the working directory keeps the files."""
 
 log = logging.getLogger("talkover")
 
@@ -70,6 +73,12 @@ def forget_another_destination(place: Place) -> None:
 def remember_load(place: Place) -> None:
     """To be called once a load was completed."""
     place.pipeline.set_local_state_val(LOADED, asdict(Elsewhere.of(place)))
+
+
+def forget_old_loads(pipeline: dlt.Pipeline) -> None:
+    """dlt keeps the files of every load for good, the rows that it sent and a schema of 100 KiB."""
+    for load_id in sorted(pipeline.list_completed_load_packages())[:-KEPT_LOADS]:
+        shutil.rmtree(pipeline.get_load_package_info(load_id).package_path, ignore_errors=True)
 
 
 def notes_of_history_elsewhere(place: Place) -> list[str]:
