@@ -139,7 +139,11 @@ def tables_in(file: str = "talkover_pipeline.duckdb", dataset: str = "talkover")
 def _rows(connection: duckdb.DuckDBPyConnection, table: str) -> Table:
     result = connection.execute(f"from {table}")
     names = [column[0] for column in result.description or []]
-    rows = [dict(zip(names, map(plain, values), strict=True)) for values in result.fetchall()]
+    return keyed(table, [dict(zip(names, map(plain, values), strict=True)) for values in result.fetchall()])
+
+
+def keyed(table: str, rows: list[Row]) -> Table:
+    """Rows by the model's keys, without the connector's own marks."""
     made: Table = {}
     for row in rows:
         for name in [name for name in row if name.startswith("_") or name == "row_fingerprint"]:
