@@ -61,12 +61,16 @@ LISTED_WITHOUT_LINKS = "exists (select 1 from listed where listed.id = gone.id)"
 
 @dataclass(frozen=True)
 class Compared:
-    """An endpoint of a run. `held` is what each table of it held: CURRENT, LINKS or LOG, see held.py."""
+    """An endpoint of a run. `held` is what each table of it held: CURRENT, LINKS or LOG, see held.py.
+
+    `rehashed` are versions that stand in the log, with other fingerprints than there.
+    """
 
     endpoint: Endpoint
     listed: Listed
     held: Mapping[TableName, pa.Table]
     changes: Mapping[TableName, Changes]
+    rehashed: pa.Table | None = None
 
 
 def compare_endpoint(shared: Shared, endpoint: Endpoint, held: Mapping[TableName, pa.Table]) -> Compared:

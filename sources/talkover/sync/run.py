@@ -30,6 +30,7 @@ from .destinations import refuse_unfit, refuse_unfit_tables
 from .held import Held
 from .listed import ENDPOINTS, Endpoint
 from .parties import caller_key
+from .rehashed import without_rehashed
 from .sending import call_rows, rows_for
 from .shared import Options, Shared
 from .tables import TableName
@@ -137,7 +138,7 @@ class Run:
         if log:
             ours = pc.is_in(log["environment_key"], value_set=pa.array(list(self.shared.clients), pa.string()))
             self._refuse_the_past(pc.max(log["changed_at"].filter(ours)).as_py())
-        compared = compare_endpoint(self.shared, endpoint, held)
+        compared = without_rehashed(compare_endpoint(self.shared, endpoint, held), self.shared)
         if log:
             is_listed = pc.is_in(log["id"], value_set=compared.listed.rows["id"].combine_chunks())
             self._refuse_the_past(pc.max(log["changed_at"].filter(pc.and_not(is_listed, ours))).as_py())

@@ -100,6 +100,8 @@ def _log_rows(compared: Compared, table: TableName, shared: Shared) -> Iterator[
     What the log added at this very instant, which is loaded again, is added still.
     """
     at, log, changes = shared.observed_at, compared.held[table], compared.changes[table]
+    if compared.rehashed is not None:
+        yield compared.rehashed
     whole = schema_of(table, shared.schema)  # here, since what is sent may bring columns that are not there yet
     at_this_instant = pc.equal(log["changed_at"], pa.scalar(at, ARROW["timestamp"]))
     just_added = log["id"].filter(pc.and_(pc.equal(log["change_type"], "added"), at_this_instant)).combine_chunks()

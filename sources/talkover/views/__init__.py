@@ -193,6 +193,18 @@ def _keep(kept: Path, made: dict[str, Any]) -> None:
 
 
 def drop_views(client: SqlClientBase[Any]) -> None:
-    """Drops every view that is there, each before those that it reads."""
-    for name in reversed(view_names()):
-        client.execute_sql(f"drop view if exists {client.make_qualified_table_name(name)}")
+    """Drops every view that is there, each before those that it reads.
+
+    Those of an earlier version may read others: what PostgreSQL keeps for one of them is tried again without it.
+    """
+    names = list(reversed(view_names()))
+    while names:
+        kept = {}
+        for name in names:
+            try:
+                client.execute_sql(f"drop view if exists {client.make_qualified_table_name(name)}")
+            except DltException as error:
+                kept[name] = error
+        if len(kept) == len(names):
+            raise kept[names[0]]
+        names = list(kept)

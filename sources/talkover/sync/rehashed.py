@@ -1,0 +1,71 @@
+"""Versions in a change log whose fingerprint an earlier version of this connector made: the same values are no change.
+
+They stay in their place, and get the fingerprint of today.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..api.unknown import MARK, as_json
+from ..api.values import read_unknown
+from .compared import Compared
+from .fingerprints import with_fingerprints
+from .sending import schema_of
+from .shared import Shared
+from .tables import TableName, columns
+
+OF_THE_LOG = ("row_fingerprint", "change_type", "changed_at")
+NONE_THE_SAME = """
+select id from listed inner join held using (id)
+qualify not bool_or(listed.change_fingerprint = held.fingerprint) over (partition by listed.environment_key)
+"""
+"""The rows of an environment where each one differs: that is rare but after an upgrade, and the log is read only then.
+"""
+SAME = "select id from listed inner join rehashed using (id, change_fingerprint)"
+
+
+def without_rehashed(compared: Compared, shared: Shared) -> Compared:
+    """`compared`, where what has the same values as in the log is no change."""
+    table = compared.endpoint.log
+    if table is None or table not in compared.changes or not len(compared.changes[table].changed):
+        return compared
+    held, changes = compared.held[table], compared.changes[table]
+    held = held.filter(pc.not_equal(held["change_type"], "removed")).select(["id", "fingerprint"])
+    listed = compared.listed.rows.select(["id", "environment_key", "change_fingerprint"])
+    ids = shared.database.query(NONE_THE_SAME, listed=listed, held=held)["id"].to_pylist()
+    if not ids:
+        return compared
+    log = _rehashed(pa.concat_tables(shared.held.rows_of(table, ids, schema_of(table, shared.schema))), table, shared)
+    same = shared.database.query(SAME, listed=listed, rehashed=log)["id"].combine_chunks()
+    differs = pc.invert(pc.is_in(listed["id"].take(changes.changed), value_set=same))
+    return replace(
+        compared,
+        changes={**compared.changes, table: replace(changes, changed=changes.changed.filter(differs))},
+        rehashed=log.filter(pc.is_in(log["id"], value_set=same)),
+    )
+
+
+def _rehashed(log: pa.Table, table: TableName, shared: Shared) -> pa.Table:
+    """The versions in `log` as they would be listed, with fingerprints."""
+    documented, of_dlt = columns(table), shared.schema.get_table_columns(table)
+    values = log.drop_columns([*OF_THE_LOG])
+    for place, name in enumerate(values.column_names):
+        data_type = (documented | of_dlt)[name]["data_type"]
+        listed_as = name if name in documented or MARK in name else f"{name}{MARK}{data_type}"
+        if data_type == "json":
+            texts = [
+                None if text is None else as_json(read_unknown(orjson.loads(text))) for text in values[name].to_pylist()
+            ]
+            values = values.set_column(place, listed_as, pa.array(texts, pa.string()))
+        else:
+            values = values.set_column(place, listed_as, values[name])
+    hashed = with_fingerprints(values, shared.database, hashed_as=shared.hashed_as)
+    hashed = hashed.append_column("row_fingerprint", hashed["change_fingerprint"])
+    for name in OF_THE_LOG[1:]:
+        hashed = hashed.append_column(name, log[name])
+    return hashed
