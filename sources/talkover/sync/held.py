@@ -122,6 +122,11 @@ class Held:
         columns = ["id", "row_fingerprint", "environment_key", "change_type", "changed_at"]
         return self._select(table, columns, LOG, latest=True)
 
+    def versions_in(self, environments: Sequence[str], table: TableName, schema: pa.Schema) -> pa.Table:
+        """The latest version of every id in the change log `table`, whole, as those of `environments` have it."""
+        of_these = f"{self._client.escape_column_name('environment_key')} in ({', '.join(['%s'] * len(environments))})"
+        return self._select(table, schema.names, schema, latest=True, where=of_these, values=environments)
+
     def rows_of(self, table: TableName, ids: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
         """The rows of `ids` in `table`, whole, as tables of that schema; of a change log the latest version of each."""
         for start in range(0, len(ids), IDS_A_QUERY):

@@ -21,12 +21,15 @@ from .tables import TableName, columns
 
 OF_THE_LOG = ("row_fingerprint", "change_type", "changed_at")
 NONE_THE_SAME = """
-select id from listed inner join held using (id)
-qualify not bool_or(listed.change_fingerprint = held.fingerprint) over (partition by listed.environment_key)
+select environment_key from listed inner join held using (id, environment_key)
+group by environment_key
+having not bool_or(listed.change_fingerprint = held.fingerprint)
 """
-"""The rows of an environment where each one differs: that is rare but after an upgrade, and the log is read only then.
+"""The environments where each row differs: that is rare but after an upgrade, and the log is read only then."""
+SAME = """
+select id from listed inner join held using (id, environment_key) inner join rehashed using (id, change_fingerprint)
 """
-SAME = "select id from listed inner join rehashed using (id, change_fingerprint)"
+"""What is held of another environment has moved."""
 
 
 def without_rehashed(compared: Compared, shared: Shared) -> Compared:
@@ -35,13 +38,13 @@ def without_rehashed(compared: Compared, shared: Shared) -> Compared:
     if table is None or table not in compared.changes or not len(compared.changes[table].changed):
         return compared
     held, changes = compared.held[table], compared.changes[table]
-    held = held.filter(pc.not_equal(held["change_type"], "removed")).select(["id", "fingerprint"])
+    held = held.filter(pc.not_equal(held["change_type"], "removed")).select(["id", "environment_key", "fingerprint"])
     listed = compared.listed.rows.select(["id", "environment_key", "change_fingerprint"])
-    ids = shared.database.query(NONE_THE_SAME, listed=listed, held=held)["id"].to_pylist()
-    if not ids:
+    environments = shared.database.query(NONE_THE_SAME, listed=listed, held=held)["environment_key"].to_pylist()
+    if not environments:
         return compared
-    log = _rehashed(pa.concat_tables(shared.held.rows_of(table, ids, schema_of(table, shared.schema))), table, shared)
-    same = shared.database.query(SAME, listed=listed, rehashed=log)["id"].combine_chunks()
+    log = _rehashed(shared.held.versions_in(environments, table, schema_of(table, shared.schema)), table, shared)
+    same = shared.database.query(SAME, listed=listed, held=held, rehashed=log)["id"].combine_chunks()
     differs = pc.invert(pc.is_in(listed["id"].take(changes.changed), value_set=same))
     return replace(
         compared,
