@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from talkover import ReportError, __version__
 from talkover.cli import main
 from talkover.report.account import Account
 from talkover.report.kernel import NOTEBOOKS, execute
-from talkover.report.report import write_report
+from talkover.report.report import replacing, write_report
 from talkover.sandbox import Account as Demo
 
 from .conftest import CHROMIUM, Connector
@@ -107,6 +108,19 @@ def test_whoever_may_read_other_new_files_may_read_it(report: Path) -> None:
     other = report.with_name("other")
     other.touch()
     assert report.stat().st_mode == other.stat().st_mode
+
+
+def test_no_name_that_is_written_to_can_be_foreseen(tmp_path: Path) -> None:
+    """In a folder that others write to it could be a link, and what that leads to would be written over."""
+    parts = []
+    for _ in range(2):
+        with replacing(tmp_path / "out.html") as part:
+            part.write_text("report")
+            parts.append(part)
+            assert stat.S_IMODE(part.parent.stat().st_mode) == 0o700
+            assert part.parent.parent == tmp_path, "it is moved, not copied"
+    assert parts[0] != parts[1]
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("out.html", "report")]
 
 
 @pytest.mark.parametrize(
@@ -297,6 +311,20 @@ try:
 except KeyboardInterrupt:
     print("interrupted")
 """
+
+
+CHANNELS = """
+import os, stat
+from ipykernel.kernelapp import IPKernelApp
+
+assert IPKernelApp.instance().transport == "ipc"
+assert not stat.S_IMODE(os.stat(os.path.dirname(IPKernelApp.instance().ip)).st_mode) & 0o077
+"""
+
+
+@pytest.mark.slow
+def test_nobody_else_on_the_machine_can_listen_to_a_notebook(loaded: Connector) -> None:
+    execute(notebook_of(CHANNELS), Account())
 
 
 @pytest.mark.slow

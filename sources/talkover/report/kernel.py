@@ -27,6 +27,8 @@ NOTEBOOKS = ("monthly_cost", "capability_mix", "release_requests", "number_usage
 OF_CALLS = ("number_usage",)
 """Those that have nothing to say where no calls were loaded."""
 CELL_SECONDS = 300
+LONGEST_FOLDER = 80
+"""Systems allow a socket's whole path some 100 bytes."""
 START = """
 import sys
 sys.path[:] = [folder for folder in sys.path if folder]
@@ -75,11 +77,19 @@ def kernel(first: str) -> Iterator[NotebookClient]:
             kernel_name="python3",
             kernel_spec_manager=_ThisPython(folder),
             connection_file=os.path.join(folder, "kernel.json"),
+            transport=_transport(folder),
         )
         nothing: Any = nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
         client = NotebookClient(nothing, timeout=CELL_SECONDS, km=manager, extra_arguments=quiet)
         with client.setup_kernel(cleanup_kc=True):
             yield client
+
+
+def _transport(folder: str) -> str:
+    """Sockets in `folder`, which is its owner's alone, where the system has them and their names are not too long: on
+    a port of loopback every user of the machine could listen to what the notebooks show.
+    """
+    return "ipc" if os.name != "nt" and len(folder) <= LONGEST_FOLDER else "tcp"
 
 
 def run(path: Path, account: Account, client: NotebookClient) -> Any:

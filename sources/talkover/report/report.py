@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -21,6 +22,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from .. import __version__
 from ..errors import ConfigurationError, ReportError
 from ..sync.tables import RESOURCES
+from ..text import visible
 from .account import STALE_DAYS, Account
 from .findings import kinds_of_findings
 from .first_screen import actions, bill, changes, converted, lines, savings
@@ -61,10 +63,17 @@ def write_report(account: Account, out: Path, say: Say = lambda _: None, *, rate
             say(f"{name} ({place} of {len(names)})")
             sections.append(to_section(run(folder / f"{name}.ipynb", account, client), name))
     say("writing")
-    pages = Environment(loader=PackageLoader("talkover.report", "."), autoescape=True, undefined=StrictUndefined)
+    pages = Environment(
+        loader=PackageLoader("talkover.report", "."), autoescape=True, undefined=StrictUndefined, finalize=_shown
+    )
     html = pages.get_template("report.html").render(sections=sections, **front)
     with replacing(out) as part:
         part.write_text(html, encoding="utf-8")
+
+
+def _shown(value: Any) -> Any:
+    """What is put into the page, where it is text: of what is HTML already each cell has gone through `visible`."""
+    return visible(value) if type(value) is str else value
 
 
 @contextmanager
@@ -73,15 +82,14 @@ def replacing(out: Path) -> Iterator[Path]:
 
     Raises ReportError.
     """
-    part = out.parent / f".talkover-{os.getpid()}{out.suffix}"
     try:
-        yield part
-        part.replace(out)
+        # a folder of its own: in one that others write to, a name that they foresee could be a link of theirs
+        with TemporaryDirectory(prefix=".talkover-", dir=out.parent) as folder:
+            part = Path(folder) / f"part{out.suffix}"
+            yield part
+            part.replace(out)
     except OSError as error:
         raise ReportError(f"cannot write {out}: {error.strerror}") from None
-    finally:
-        with suppress(OSError):
-            part.unlink()
 
 
 def refuse_unwritable(out: Path) -> None:
