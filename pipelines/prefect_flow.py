@@ -20,6 +20,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Failed
 
 import talkover
+from talkover.text import markdown
 
 BLOCK = "talkover-token"
 NOT_RETRYABLE = (
@@ -85,10 +86,12 @@ def as_markdown(summary: dict[str, Any]) -> str:
     ]
     lines += ["", "| a month | numbers | cost |", "| --- | ---: | ---: |"]
     lines += [
-        f"| {rate['environment_key']} {rate['currency']} | {rate['numbers']} | {rate['monthly_cost']} |"
+        f"| {markdown(rate['environment_key'])} {markdown(str(rate['currency']))} | {rate['numbers']} "
+        f"| {rate['monthly_cost']} |"
         for rate in summary["run_rate"]
     ]
-    return "\n".join([*lines, "", *summary["notes"], f"{summary['requests']} requests, {summary['seconds']} s"])
+    notes = map(markdown, summary["notes"])
+    return "\n".join([*lines, "", *notes, f"{summary['requests']} requests, {summary['seconds']} s"])
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from html import unescape
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -17,7 +18,7 @@ from sqlglot import exp
 
 from talkover import ConfigurationError, NothingLoaded, OpenFinding, open_findings
 from talkover.cli import main
-from talkover.report.alerts import KINDS, OF_THE_VIEW
+from talkover.report.alerts import KINDS, OF_THE_VIEW, tell_slack
 from talkover.sandbox import Account, Sandbox
 from talkover.views.thresholds import LOWEST
 from talkover.views.translation import _parsed
@@ -318,7 +319,15 @@ def test_slack_is_told_where_its_hook_is_configured(
     capsys.readouterr()
     assert main(["findings", "--fail"]) == 3
     (message,) = slack.messages
-    assert message["text"] == capsys.readouterr().out.rstrip("\n")
+    assert unescape(message["text"]) == capsys.readouterr().out.rstrip("\n")
+
+
+@pytest.mark.duckdb
+def test_slack_takes_no_name_for_a_call_or_a_link(slack: Slack) -> None:
+    tell_slack("<!channel> & <http://127.0.0.1:9|your bank>")
+    assert [message["text"] for message in slack.messages] == [
+        "&lt;!channel&gt; &amp; &lt;http://127.0.0.1:9|your bank&gt;"
+    ]
 
 
 @pytest.mark.duckdb

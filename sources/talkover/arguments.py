@@ -6,16 +6,21 @@ import argparse
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import NoReturn
 
 from . import __version__, commands
 from .instants import read_instant
+from .text import visible
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
 
 
 def parser() -> argparse.ArgumentParser:
     """Of every command; `run` of what it parses is the command's function in `commands`."""
-    whole = argparse.ArgumentParser(
-        prog="talkover", description="Talkover phone numbers and release requests as tables."
-    )
+    whole = _Parser(prog="talkover", description="Talkover phone numbers and release requests as tables.")
     whole.add_argument("--version", action="version", version=f"talkover {__version__}")
     parsers = whole.add_subparsers(required=True, metavar="COMMAND")
 

@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 from .arguments import parser
 from .errors import TalkoverError
@@ -55,12 +56,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_traceback() -> None:
-    print("\n".join(map(visible, traceback.format_exc().splitlines())), file=sys.stderr)
+    print(_indented(traceback.format_exc()), file=sys.stderr)
+
+
+def _indented(lines: str) -> str:
+    """A traceback whose errors may quote anything: no line of it looks like one of ours."""
+    return "\n".join(f"  {visible(line)}" for line in lines.splitlines())
 
 
 class _OneLine(logging.Formatter):
+    """One line a record; a traceback is below it."""
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
         return visible(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802
+        return _indented(super().formatStack(stack_info))
 
 
 def _open_closed_streams() -> None:

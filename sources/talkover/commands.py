@@ -143,9 +143,8 @@ def report(options: argparse.Namespace) -> int:
     finally:
         if sys.stderr.isatty():
             show("")
-    print(options.out.resolve())
-    if options.xlsx:
-        print(options.xlsx.resolve())
+    for file in filter(None, (options.out, options.xlsx)):
+        print(visible(str(file.resolve())))
     return 0
 
 
@@ -167,7 +166,7 @@ def views(options: argparse.Namespace) -> int:
     views = create_views_alone(options.destination, options.dataset, pipeline_name)
     print("\n".join(views.made))
     for note in views.notes:
-        print(f"talkover: {note}", file=sys.stderr)
+        print(visible(f"talkover: {note}"), file=sys.stderr)
     if views.failed:
         raise ViewError(views.failed)
     return 0
@@ -195,7 +194,7 @@ def dbt(options: argparse.Namespace) -> int:
             thresholds=configured_thresholds(),
         )
     models = package.write(options.out)
-    print(f"{options.out.resolve()}: {len(models)} models, for {package.dialect}")
+    print(visible(f"{options.out.resolve()}: {len(models)} models, for {package.dialect}"))
     return 0
 
 

@@ -52,6 +52,13 @@ def test_a_second_run_adds_nothing(flow: Load, deployment: Deployment) -> None:
     assert deployment.rows() == before | {"load_runs": 2}
 
 
+def test_no_text_of_the_account_is_markdown() -> None:
+    text, shown = "a|b\n[c](http://d)", "a&#124;b&#92;n&#91;c&#93;(http&#58;&#47;&#47;d)"
+    rate = {"environment_key": text, "currency": text, "numbers": 1, "monthly_cost": "1.00"}
+    made = prefect_flow.as_markdown({"resources": {}, "run_rate": [rate], "notes": [text], "requests": 1, "seconds": 1})
+    assert made.splitlines()[5:] == [f"| {shown} {shown} | 1 | 1.00 |", "", shown, "1 requests, 1 s"]
+
+
 def test_without_a_block_dlts_settings_hold(
     flow: Load, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

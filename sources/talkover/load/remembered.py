@@ -9,6 +9,7 @@ import shutil
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import dlt
@@ -16,6 +17,7 @@ import duckdb
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
 from ..sync.database import identifier
+from ..text import visible
 from .connection import connect
 from .pipeline import DEMO_PIPELINE, Place
 
@@ -88,17 +90,18 @@ def notes_of_history_elsewhere(place: Place) -> list[str]:
     here = Elsewhere.of(place)
     if elsewhere is None or elsewhere.location == here.location or _holds_history(place):
         return []
-    return [
+    note = (
         f"{here.shown}, holds nothing yet: this load begins anew there. The history until now is in {elsewhere.shown}, "
         f"and stays there. To bring it along, drop what this load makes and {_how_to_bring(elsewhere, here, place)}"
-    ]
+    )
+    return [visible(note)]
 
 
 def _how_to_bring(elsewhere: Elsewhere, here: Elsewhere, place: Place) -> str:
     if elsewhere.destination == here.destination and elsewhere.dataset == here.dataset:
         return "copy as docs/backup.md says"  # two places of one name: one of them needs another
     demo = " --demo" if place.pipeline.pipeline_name == DEMO_PIPELINE else ""
-    datasets = (f" --dataset {elsewhere.dataset}", f" --to-dataset {here.dataset}")
+    datasets = (f" --dataset {quote(elsewhere.dataset)}", f" --to-dataset {quote(here.dataset)}")
     from_dataset, to_dataset = datasets if elsewhere.dataset != here.dataset else ("", "")
     source, target = f"--destination {elsewhere.destination}{from_dataset}", f"--to {here.destination}{to_dataset}"
     return f"run `talkover copy{demo} {source} {target}`"

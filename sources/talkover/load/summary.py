@@ -13,7 +13,7 @@ from .. import __version__
 from ..errors import RunInProgress
 from ..sync.held import LastRun, in_utc
 from ..sync.tables import LEDGER_RESOURCES
-from ..text import in_shell
+from ..text import in_shell, visible
 from .pipeline import Place
 
 
@@ -129,7 +129,7 @@ def read_summary(
         requests=sum(run[2] for run in runs) + requests,
         requests_a_minute=max(requests_a_minute, *(run[3] for run in runs)),
         seconds=round(seconds, 2),
-        notes=notes,
+        notes=[*map(visible, notes)],
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from html import escape
 from typing import Any, Optional
 
 import dlt
@@ -142,7 +143,7 @@ def tell_slack(text: str) -> None:
     level = log.level
     log.setLevel(logging.INFO)  # below it every address is logged, and the hook is a secret
     try:
-        send_slack_message(hook, text)
+        send_slack_message(hook, escape(text, quote=False))  # else a name could call everybody, or hide a link
     except RequestException as error:  # its text has the hook, too
         status = f" {error.response.status_code}" if error.response is not None else ""
         raise TalkoverError(
