@@ -17,6 +17,9 @@ from talkover import InvalidRow, talkover_source
 from talkover.sandbox import FAULTS as EVERY_KIND
 from talkover.sandbox import Account, Fault, Sandbox
 from talkover.sandbox.faults import Answer
+from talkover.sync.parties import CallerKey
+from talkover.sync.settings import Api
+from talkover.sync.shared import CallOptions
 
 from .conftest import TODAY, Row
 
@@ -103,6 +106,16 @@ def test_the_token_is_in_no_output_log_or_file_under_any_fault(workspace: Path) 
     assert ended["shrinking"] == 0
     assert ended["401"] == ended["500"] == ended["wrong-total"] == 1
     assert search(workspace, TOKEN.encode()) == []
+
+
+def test_no_secret_is_in_what_a_debugger_or_a_log_shows_of_an_object(sandbox: Sandbox) -> None:
+    """Tools that report errors do so with the local variables."""
+    api = Api.of({"live": TOKEN}, sandbox.base_url, 100, 4)
+    source = talkover_source(TOKEN, base_url=sandbox.base_url, calls=True, caller_key=TOKEN)
+    transports = [client.transport for client in api.clients().values()]
+    shown = [api, source, *source.resources.values(), *transports, CallerKey(TOKEN.encode())]
+    shown += [CallOptions(caller_key=TOKEN), *[transport.session.auth for transport in transports]]
+    assert [each for each in shown if TOKEN in f"{each!r} {each}"] == []
 
 
 PRIVATE = "Maria Silva, +351 912 345 678"

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hmac
 import logging
+import os
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ log = logging.getLogger("talkover")
 class CallerKey:
     """The secret that hashes telephone numbers: without it a hash is soon reversed, since there are few numbers."""
 
-    secret: bytes
+    secret: bytes = field(repr=False)
 
     @property
     def id(self) -> str:
@@ -75,8 +76,7 @@ def caller_key(configured: str | None, *, make: bool = True) -> CallerKey:
 def _kept_in(file: Path) -> str:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("x") as new:
-            file.chmod(0o600)
+        with open(file, "x", opener=lambda path, flags: os.open(path, flags, 0o600)) as new:
             new.write(secrets.token_hex(32))
         log.warning(
             "made a key that hashes telephone numbers, %s: keep it, or set caller_key, since another machine cannot go "

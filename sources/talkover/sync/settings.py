@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 from typing import Annotated, Any, Optional
 from zoneinfo import ZoneInfo
@@ -163,7 +163,7 @@ class Api:
     `paces` count the requests of each environment over all runs.
     """
 
-    tokens: Mapping[str, str]
+    tokens: Mapping[str, str] = field(repr=False)
     base_url: str
     per_page: int
     max_concurrent_requests: int

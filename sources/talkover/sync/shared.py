@@ -22,7 +22,7 @@ class CallOptions:
     window_days: int = 14
     most_windows: int | None = None
     keep_callers: bool = False
-    caller_key: str | None = None
+    caller_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
