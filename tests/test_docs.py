@@ -93,6 +93,17 @@ def test_the_views_are_described_as_they_are(loaded: Connector) -> None:
     assert made == REFERENCE.read_text()
 
 
+def test_every_threat_is_held_by_a_test_that_is_there() -> None:
+    table = [line for line in (DOCS / "security.md").read_text().splitlines() if line.startswith("| ")][2:]
+    assert len(table) > 20
+    for line in table:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", line)
+        assert named, line
+        assert line.count("tests/") == len(named), line
+        for file, test in named:
+            assert f"\ndef {test}(" in (DOCS.parent / file).read_text(), test
+
+
 def test_nothing_is_described_that_is_not_there() -> None:
     said = described()
     assert set(said["tables"]) == {*KEYS, *DLT_TABLES}

@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import duckdb
@@ -46,8 +48,7 @@ def test_every_error_is_a_talkover_error_with_an_exit_code() -> None:
 @pytest.mark.environment
 @pytest.mark.slow
 def test_the_wheel_works_in_a_clean_environment_and_an_empty_folder(workspace: Path) -> None:
-    uv("build", "--quiet", "--wheel", "--out-dir", str(workspace / "wheel"))
-    (wheel,) = (workspace / "wheel").glob("*.whl")
+    (wheel,) = built(workspace / "wheel", ROOT, "--wheel").glob("*.whl")
     assert wheel.name.startswith(f"talkover-{talkover.__version__}-")
     clean = workspace / "clean"
     uv("venv", "--quiet", "--no-python-downloads", "--python", sys.executable, str(clean))
@@ -77,6 +78,33 @@ def test_the_wheel_works_in_a_clean_environment_and_an_empty_folder(workspace: P
     )
     uv("pip", "install", "--quiet", "--python", str(clean / "bin/python"), f"talkover[notebooks] @ {wheel.as_uri()}")
     assert run([clean / "bin/python", "-c", read], empty) == "2\n"
+
+
+@pytest.mark.environment
+def test_nothing_that_a_user_made_in_the_folder_is_packed(workspace: Path) -> None:
+    """Settings and output, by the names of the docs: with a token, telephone numbers and a password."""
+    folder = workspace / "folder"
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".venv*", ".git", ".*_cache", "__pycache__"))
+    made = (".dlt/secrets.toml", ".dlt/config.toml", "mail.conf", "report.html", "report.xlsx", "loads.jsonl")
+    for name in (*made, "talkover_pipeline.duckdb", "sources/talkover/numbers.duckdb", "notebooks/numbers.parquet"):
+        (folder / name).write_text("private")
+    packed = built(workspace / "packed", folder)
+    (archive,), (wheel,) = packed.glob("*.tar.gz"), packed.glob("*.whl")
+    with tarfile.open(archive) as opened:
+        files = [member for member in opened.getmembers() if member.isfile()]
+        assert [member.name for member in files if opened.extractfile(member).read() == b"private"] == []  # type: ignore[union-attr]
+    with zipfile.ZipFile(wheel) as whole:
+        names = whole.namelist()
+    assert {name.split("/")[0].removesuffix(f"-{talkover.__version__}.dist-info") for name in names} == {"talkover"}
+    assert {Path(name).suffix for name in names if "dist-info" not in name} == {
+        *(".html", ".ipynb", ".py", ".sql", ".toml", ".typed", ".yml")
+    }
+
+
+def built(into: Path, folder: Path, *what: str) -> Path:
+    """Packs the project in `folder`; both archives unless `what` says which."""
+    uv("build", "--quiet", *what, "--out-dir", str(into), str(folder))
+    return into
 
 
 def test_the_version_stands_in_one_place() -> None:
