@@ -27,7 +27,7 @@ warehouse-mariadb warehouse-clickhouse: SELECT ?= -m "essential or sql"
 warehouse-ducklake warehouse-bigquery: SELECT ?= -m essential
 warehouse-snowflake warehouse-lake: SELECT ?= -m core
 
-.PHONY: help run check test postgres products environments browser warehouses lowest newest bench audit lint docs clean
+.PHONY: help run check test postgres products environments browser warehouses lowest newest bench lint docs clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -79,10 +79,6 @@ bench: .venv/installed  ## measure against what else one would run, and how cost
 	$(BIN)/python benchmarks/growth.py --markdown docs/performance.md --plot docs/growth.svg
 	$(BIN)/python benchmarks/reading.py --markdown docs/performance.md
 	$(BIN)/python benchmarks/calls.py --markdown docs/performance.md
-
-audit: .venv/installed  ## known vulnerabilities of what is installed; asks osv.dev, so no part of the tests
-	$(BIN)/uv pip freeze --exclude-editable --python .venv > .venv/frozen.txt
-	$(BIN)/uv tool run pip-audit --strict --disable-pip --no-deps --vulnerability-service osv -r .venv/frozen.txt
 
 lint: .venv/installed  ## lint and types
 	$(BIN)/ruff format --check .
