@@ -8,10 +8,12 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from importlib.metadata import requires
 from pathlib import Path
 
 import duckdb
 import pytest
+from packaging.requirements import Requirement
 
 import talkover
 from talkover.sandbox import Sandbox
@@ -111,6 +113,51 @@ def test_the_version_stands_in_one_place() -> None:
     code = [ROOT / "pyproject.toml", *ROOT.glob("sources/**/*.py"), *ROOT.glob("pipelines/*")]
     with_version = [file for file in code if file.is_file() and f'"{talkover.__version__}"' in file.read_text()]
     assert with_version == [ROOT / "sources/talkover/__init__.py"]
+
+
+@pytest.mark.environment
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13", "3.14"])
+def test_every_python_finds_all_it_needs_without_a_compiler(python: str) -> None:
+    uv("pip", "compile", "--quiet", "--no-build", "--python-version", python, "--extra", "dev", "pyproject.toml")
+
+
+READS_BACK = """
+import dlt
+from talkover import load_account
+from talkover.sandbox import Account, Sandbox
+
+with Sandbox(Account(size=57)) as sandbox:
+    load_account(api_token=sandbox.token, base_url=sandbox.base_url)
+loaded = dlt.pipeline("talkover_pipeline", destination="duckdb", dataset_name="talkover").dataset()
+assert loaded["phone_numbers"].arrow().num_rows == 57
+"""
+
+
+@pytest.mark.environment
+@pytest.mark.parametrize(
+    ("package", "why"),
+    [
+        ("dlt", "only dlt<="),  # none is beyond it yet
+        ("duckdb", "'DuckDBPyConnection' object has no attribute 'fetch_arrow_table'"),
+        ("sqlglot", "qualify() got an unexpected keyword argument 'infer_schema'"),
+    ],
+    ids=["dlt", "duckdb", "sqlglot"],
+)
+def test_an_upper_bound_of_pyproject_is_still_needed(package: str, why: str, workspace: Path) -> None:
+    """Red once the newest version beyond the bound can be installed, and what is loaded read with it: lift it then."""
+    needed = next(found for found in map(Requirement, requires("talkover") or ()) if found.name == package)
+    (bound,) = (part.version for part in needed.specifier if part.operator == "<")
+    (workspace / "beyond.txt").write_text(f"{package}>={bound}")
+    python = str(workspace / "beyond/bin/python")
+    uv("venv", "--quiet", "--no-python-downloads", "--python", sys.executable, str(workspace / "beyond"))
+    try:
+        uv("pip", "install", "--quiet", "--python", python, "-e", ".", "--override", str(workspace / "beyond.txt"))
+    except AssertionError as error:  # there is none
+        said = str(error)
+    else:
+        reads = [python, "-c", READS_BACK]
+        said = subprocess.run(reads, capture_output=True, text=True, timeout=300, check=False).stderr
+    assert why in said, f"{package} {bound}: {said or 'what is loaded can be read'}"
 
 
 COPIED = """
