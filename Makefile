@@ -68,11 +68,9 @@ warehouse-spark: .venv-spark/installed
 lowest: .venv-lowest/installed  ## the essential tests with the oldest versions that pyproject.toml allows
 	.venv-lowest/bin/pytest -n 2 -q --destinations duckdb -m essential
 
-newest: .venv-newest/installed  ## every quick test with the newest of everything, also of the tools that are bounded
-	.venv-newest/bin/uv pip install --quiet --python .venv-newest --upgrade \
-		pytest pytest-timeout pytest-xdist time-machine ruff mypy
-	.venv-newest/bin/ruff check .
-	.venv-newest/bin/pytest -n $(WORKERS) $(QUICK)
+newest:  ## make .venv anew: the newest of everything that pyproject.toml allows, as a clone of today has it
+	rm -rf .venv
+	$(MAKE) .venv/installed
 
 bench: .venv/installed  ## measure against what else one would run, and how cost grows (two hours; docs/performance.md)
 	$(BIN)/python benchmarks/compare.py --markdown docs/performance.md
