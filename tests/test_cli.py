@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import pty
@@ -343,6 +344,35 @@ def test_wrong_usage_exits_2(arguments: Sequence[str], capsys: pytest.CaptureFix
         main(arguments)
     assert exit.value.code == 2
     assert "usage: talkover" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "iso-8859-1"])
+def test_help_is_shown_where_a_letter_is_lacking(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr(sys, "stdout", shown)
+    with pytest.raises(SystemExit, match="0"):
+        main(["views", "--help"])
+    shown.seek(0)
+    assert "\\u2026" in shown.read()
+
+
+def test_names_that_are_no_text_exit_2(
+    configured: Sandbox, workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is not in UTF-8, or not in the encoding of the locale, Python reads as halves of characters."""
+    half = os.fsdecode(b"b\xfcro")
+    assert main(["load", "--dataset", half]) == 2
+    with monkeypatch.context() as settings:
+        settings.setenv("SOURCES__TALKOVER__ENVIRONMENT_KEY", half)
+        assert main(["load"]) == 2
+    (workspace / half).mkdir()
+    monkeypatch.chdir(workspace / half)
+    assert main(["load"]) == 2
+    name, environment, folder = capsys.readouterr().err.splitlines()
+    assert name == r"talkover: 'b\udcfcro' is not a valid dataset name"
+    assert environment == r"talkover: 'b\udcfcro' cannot be the name of an environment: give it a text"
+    assert folder.endswith(r"/b\udcfcro' has a name that is no text here: rename it, or set LC_ALL=C.UTF-8")
+    assert configured.seen == []
 
 
 @pytest.mark.parametrize("command", ["load", "check", "views"])

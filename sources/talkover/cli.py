@@ -18,10 +18,10 @@ from .text import visible
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 done, 2 wrong usage or configuration, 1 anything else."""
     _open_closed_streams()
-    options = parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a letter is no failure
+    options = parser().parse_args(arguments)
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")  # dlt starts it when it is first imported
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # Arrow's own keeps more of what was freed
     if options.debug:

@@ -26,6 +26,11 @@ def visible(text: str) -> str:
     )
 
 
+def is_name(text: object) -> bool:
+    """Whether it says something, and all of it are characters: Python makes halves of bytes that are none."""
+    return isinstance(text, str) and bool(text.strip()) and not any(category(char) == "Cs" for char in text)
+
+
 def in_shell(*arguments: str) -> str:
     """`arguments` as a command line takes them; behind `--` where one would be read as an option."""
     return " ".join(

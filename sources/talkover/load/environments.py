@@ -23,6 +23,7 @@ from ..sync.held import LastRun, last_runs
 from ..sync.run import CLOCK_TOLERANCE
 from ..sync.settings import configured_environments
 from ..sync.tables import KEYS, TableName
+from ..text import is_name
 from .failures import translate_errors
 from .load import refuse_nothing, settle
 from .lock import WAIT_SECONDS, dataset_lock, pipeline_lock
@@ -75,7 +76,7 @@ def rename_environment(
         NothingLoaded: nothing was loaded yet.
         RunInProgress, LoadError: as for `load_account`.
     """
-    if old == new or not new.strip() or not _is_text(old + new):
+    if old == new or not (is_name(old) and is_name(new)):
         raise ConfigurationError(f"{new!r} is no other name for environment {old!r}")
     with _opened(destination, dataset, pipeline_name) as job:
         client, runs = job.sql_client, last_runs(job.sql_client)
@@ -156,11 +157,6 @@ def _opened(destination: Any, dataset: str | None, pipeline_name: str) -> Iterat
 def _transaction(client: SqlClientBase[Any]) -> AbstractContextManager[Any]:
     """One where dlt says so. BigQuery has them in a session alone, which its emulator lacks."""
     return client.begin_transaction() if client.capabilities.supports_ddl_transactions else nullcontext()
-
-
-def _is_text(name: str) -> bool:
-    """A terminal may send bytes that are none."""
-    return not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _is_half_renamed(client: SqlClientBase[Any], old: LastRun, new: LastRun) -> bool:

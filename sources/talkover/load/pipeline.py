@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+from dlt.common.pipeline import get_dlt_pipelines_dir
 from dlt.common.runtime.collector import NULL_COLLECTOR
 from dlt.common.runtime.collector_base import Collector
 
 from ..dlt_internals import configured_target, keep_files_here
 from ..errors import ConfigurationError
 from ..sync.destinations import refuse_unfit
+from ..text import is_name
 
 PIPELINE = "talkover_pipeline"
 DEMO_PIPELINE = "talkover_demo"
@@ -40,8 +42,11 @@ def open_pipeline(
             destination = dlt.destinations.duckdb(str(Path.cwd() / f"{DEMO_PIPELINE}.duckdb"))
     destination = destination or configured_destination or "duckdb"
     dataset = dataset or configured_dataset or DATASET
-    if not isinstance(dataset, str) or not dataset.strip():
+    if not is_name(dataset):
         raise ConfigurationError(f"{dataset!r} is not a valid dataset name")
+    for place in (str(Path.cwd()), get_dlt_pipelines_dir()):
+        if not is_name(place):
+            raise ConfigurationError(f"{place!r} has a name that is no text here: rename it, or set LC_ALL=C.UTF-8")
     pipeline = dlt.pipeline(
         pipeline_name,
         pipelines_dir=folder,

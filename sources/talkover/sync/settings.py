@@ -25,6 +25,7 @@ from ..api.transport import Transport
 from ..dlt_internals import values_for_tables
 from ..errors import ConfigurationError
 from ..instants import read_instant
+from ..text import is_name
 from .parties import SHORTEST_KEY, caller_key, digits_of
 from .shared import CallOptions
 from .tables import MORE_RESOURCES, RESOURCES
@@ -140,7 +141,7 @@ def tokens_of(api_token: str | None, environments: Mapping[str, str] | None, env
     require(str, "text", api_token=api_token, environment_key=environment_key)
     require(Mapping, "names and the token of each", environments=environments)
     for key in (environment_key, *(environments or ())):
-        if not isinstance(key, str) or not key.strip():
+        if not is_name(key):
             raise ConfigurationError(f"{key!r} cannot be the name of an environment: give it a text")
     if environments and api_token:
         raise ConfigurationError(
