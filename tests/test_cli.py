@@ -86,7 +86,8 @@ def test_a_service_that_has_no_streams_loads(configured: Sandbox, connector: Con
 
 
 @pytest.mark.slow
-def test_output_that_cannot_be_written_is_one_line(configured: Sandbox) -> None:
+def test_output_that_cannot_be_written_is_one_line(configured: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", "")  # else it is tried once
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "talkover", "load"], stdout=full, stderr=subprocess.PIPE, text=True, check=False

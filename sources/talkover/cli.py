@@ -38,7 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"talkover: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:  # `talkover … | head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # the last line of defence: one line for the log of a schedule
         if options.debug:
@@ -52,7 +51,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("talkover: interrupted; the next run starts from what the destination holds", file=sys.stderr)
         return 130
+    finally:
+        _forget_what_cannot_be_written()
     return code
+
+
+def _forget_what_cannot_be_written() -> None:
+    """Python would try it once more when it ends, and say of it what has been said, with an exit code of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_traceback() -> None:
