@@ -38,6 +38,7 @@ from talkover.sync.tables import KEYS
 from talkover.views import view_names
 
 from .conftest import TODAY, Connector, at
+from .test_source import first
 
 # Refusal.
 
@@ -293,6 +294,35 @@ def test_an_instant_of_a_call_is_held_as_it_is_served_or_refused(account: Accoun
         return
     connector.load(**calls, observed_at=at("2026-03-15T23:00:00"))
     assert connector.by_id("calls")[call["id"]]["ended_at"] == datetime(2300, 1, 1, tzinfo=timezone.utc)
+
+
+# Texts that a destination cannot hold.
+
+NUL_IN = {
+    "formatted_number": "555\x00100",
+    "agents": [{"id": "a", "name": "Ana\x00"}],
+    "note": "\x00",
+    "notes": ["\\\x00"],
+}
+
+
+def test_a_nul_is_held_as_it_is_served_or_refused(
+    account: Account, connector: Connector, subtests: pytest.Subtests
+) -> None:
+    """PostgreSQL has none, and its driver would name no row."""
+    number = first(account)
+    number |= {"note": r"\u0000", "notes": [r"\u0000", r"\\u0000"]}
+    for field, served in NUL_IN.items() if connector.destination == "postgres" else ():
+        found = rf"id '{number['id']}': {field}(__v_\w+)? is .*, in which is a NUL \(.u0000\): PostgreSQL holds none"
+        with subtests.test(field), served_as(number, {field: served}), pytest.raises(InvalidRow, match=found):
+            connector.load(create_views=False)
+        assert not connector.has("phone_numbers")
+    number |= {} if connector.destination == "postgres" else NUL_IN
+    connector.load(create_views=False)
+    row = connector.by_id()[number["id"]]
+    assert {field: row[field] for field in ("formatted_number", "note", "notes")} == {
+        field: number[field] for field in ("formatted_number", "note", "notes")
+    }
 
 
 # Passwords of PostgreSQL.

@@ -26,7 +26,7 @@ from .. import views
 from ..dlt_internals import load_one_table_at_a_time
 from ..errors import ConfigurationError, LoadError, NothingLoaded, ViewError
 from ..sync.database import Database
-from ..sync.destinations import refuse_unfit_days
+from ..sync.destinations import refuse_unfit_values
 from ..sync.sending import Writing, objects
 from ..sync.settings import configured_create_views
 from ..sync.tables import KEYS, TableName, hints, partitioned
@@ -165,7 +165,7 @@ def _resource(source: Place, target: Place, table: TableName, types: DataTypes, 
         with _reading(source) as client:
             for batch in read_table(client, table, types):
                 if target.dialect == "clickhouse" and "id" in types:
-                    refuse_unfit_days(target.pipeline, batch, f"{table} of {_shown(source)}")
+                    refuse_unfit_values(target.pipeline, batch, f"{table} of {_shown(source)}")
                 made = writing.with_row_columns(batch, load_id)
                 yield made if writing.arrow_format else objects(batch, lists)
                 is_empty = False

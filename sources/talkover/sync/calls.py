@@ -27,7 +27,7 @@ from ..api.reading import Json
 from ..errors import ConfigurationError, IncompleteListing, UnexpectedPayload
 from .changes import Changes, compare
 from .compared import as_compared
-from .destinations import refuse_unfit_days
+from .destinations import refuse_unfit_values
 from .fingerprints import with_fingerprints, with_position
 from .held import WindowRead
 from .listed import progress, with_environment
@@ -165,7 +165,7 @@ class Calls:
         listing = client.fetch(CALLS, read, filters=window.filters, grows=grows)
         client.transport.refuse_a_wrong_clock()
         if shared.held.is_in_pipeline:
-            refuse_unfit_days(dlt.current.pipeline(), listing.rows, asked)
+            refuse_unfit_values(dlt.current.pipeline(), listing.rows, asked)
         if listing.problem is not None and not shared.options.accept_incomplete:
             raise IncompleteListing(
                 f"{asked}: {listing.problem}, after {READINGS} attempts. Nothing of these days was loaded. "

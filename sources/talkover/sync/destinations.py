@@ -14,7 +14,9 @@ from dlt.common.destination.utils import resolve_merge_strategy
 from dlt.common.schema.typing import TTableSchema
 from dlt.destinations.sql_client import WithSqlClient
 
+from ..api.fields import AGENT, PHONE_NUMBER
 from ..api.reading import quote
+from ..api.unknown import MARK
 from ..errors import ConfigurationError, InvalidRow
 from .tables import MERGE
 
@@ -22,6 +24,9 @@ OF_DAYS, OF_INSTANTS = (date(1970, 1, 1), date(2149, 6, 6)), (date(1900, 1, 1), 
 """The first and the last day that ClickHouse holds in the types that dlt gives it, `Date` and `DateTime64`. It stores
 another day in place of any other, without a word.
 """
+LISTS = {*PHONE_NUMBER.lists, *AGENT.lists}
+"""Columns that are JSON, beside those of fields that no page documents."""
+NUL, NUL_OF_JSON = r"\x00", r"(?:^|[^\\])(?:\\\\)*\\u0000"
 
 INSTEAD = (
     "No request was sent. What works: DuckDB, DuckLake (Parquet files in a folder or bucket), PostgreSQL and "
@@ -81,25 +86,40 @@ def refuse_unfit_tables(pipeline: dlt.Pipeline, tables: Iterable[TTableSchema]) 
             raise _other_disposition(table, f"merge by {strategy!r}")
 
 
-def refuse_unfit_days(pipeline: dlt.Pipeline, rows: pa.Table, asked: str) -> None:
-    """Raises InvalidRow where `rows`, of which `id` is one column, have a day or an instant that would become another.
+def refuse_unfit_values(pipeline: dlt.Pipeline, rows: pa.Table, asked: str) -> None:
+    """Raises InvalidRow where `rows`, of which `id` is one column, have a value that the destination does not hold.
 
     `asked` is how the error names what was requested.
     """
-    if pipeline.destination.capabilities().sqlglot_dialect != "clickhouse" or not rows.num_rows:
+    unfit = {"clickhouse": _days_out_of_range, "postgres": _texts_with_nul}
+    find = unfit.get(pipeline.destination.capabilities().sqlglot_dialect or "")
+    if find is None or not rows.num_rows:
         return
-    for name, column in zip(rows.column_names, rows.columns, strict=True):
-        if not pa.types.is_date(column.type) and not pa.types.is_timestamp(column.type):
-            continue
-        first, last = OF_DAYS if pa.types.is_date(column.type) else OF_INSTANTS
-        days = column.cast(pa.date32())
-        is_outside = pc.or_(pc.less(days, pa.scalar(first)), pc.greater(days, pa.scalar(last)))
-        for row in rows.filter(is_outside).slice(0, 1).select(["id", name]).to_pylist():
+    for name in rows.column_names:
+        is_unfit, why = find(name, rows[name])
+        found = rows.filter(is_unfit).slice(0, 1).select([*{"id", name}]).to_pylist() if is_unfit is not None else []
+        for row in found:
+            value = quote(row[name]) if isinstance(row[name], str) else row[name]
             raise InvalidRow(
-                f"{asked}, id {quote(row['id'])}: {name} is {row[name]}, and ClickHouse holds {first} to {last} alone: "
-                "it would store another day. Nothing of this list was loaded. Correct it in Talkover, or load into "
-                "another destination"
+                f"{asked}, id {quote(row['id'])}: {name} is {value}, {why}. Nothing of this list was loaded. Correct "
+                "it in Talkover, or load into another destination"
             )
+
+
+def _days_out_of_range(_name: str, column: pa.ChunkedArray) -> tuple[Any, str]:
+    if not pa.types.is_date(column.type) and not pa.types.is_timestamp(column.type):
+        return None, ""
+    first, last = OF_DAYS if pa.types.is_date(column.type) else OF_INSTANTS
+    days = column.cast(pa.date32())
+    is_outside = pc.or_(pc.less(days, pa.scalar(first)), pc.greater(days, pa.scalar(last)))
+    return is_outside, f"and ClickHouse holds {first} to {last} alone: it would store another day"
+
+
+def _texts_with_nul(name: str, column: pa.ChunkedArray) -> tuple[Any, str]:
+    if not pa.types.is_string(column.type):
+        return None, ""
+    nul = NUL_OF_JSON if name in LISTS or name.endswith(f"{MARK}json") else NUL
+    return pc.match_substring_regex(column, nul), "in which is a NUL (\\u0000): PostgreSQL holds none"
 
 
 def _other_disposition(table: TTableSchema, found: str) -> ConfigurationError:

@@ -29,7 +29,7 @@ from ..api.listing import Listing
 from ..api.reading import Json, quote
 from ..errors import IncompleteListing, SuspiciousRemoval
 from .changes import Filled, guard_fields
-from .destinations import refuse_unfit_days
+from .destinations import refuse_unfit_values
 from .fingerprints import with_fingerprints
 from .shared import Shared
 from .tables import OWN_COLUMNS, TableName
@@ -156,7 +156,7 @@ def _list(endpoint: Endpoint, shared: Shared, key: str, known: pa.ChunkedArray |
     listing = client.fetch(endpoint.path, read, filters=filters, known=None if filters else known)
     client.transport.refuse_a_wrong_clock()
     if shared.held.is_in_pipeline:
-        refuse_unfit_days(dlt.current.pipeline(), listing.rows, asked)
+        refuse_unfit_values(dlt.current.pipeline(), listing.rows, asked)
     if listing.problem is not None and not options.accept_incomplete:
         raise IncompleteListing(
             f"{asked}: {listing.problem}, after {READINGS} attempts. --accept-incomplete (accept_incomplete=True) "
