@@ -288,10 +288,10 @@ def test_no_line_that_is_printed_or_logged_acts_or_is_forged(played: Played) -> 
 
 @pytest.mark.slow
 @pytest.mark.duckdb
-def test_a_dataset_of_any_name_is_one_text_of_the_dbt_package(played: Played) -> None:
+def test_a_dataset_of_any_name_is_one_name_in_the_dbt_package(played: Played) -> None:
     sources = yaml.safe_load((played.folder / NAMELESS / "models/sources.yml").read_text())["sources"]
     template = Environment().from_string(sources[0]["schema"])  # noqa: S701  as dbt does
-    assert template.render(var=lambda _, otherwise: otherwise) == NAMELESS
+    assert re.fullmatch(r"\w+", template.render(var=lambda _, otherwise: otherwise))
 
 
 OURS = {
