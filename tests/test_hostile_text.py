@@ -325,7 +325,8 @@ def test_no_element_of_the_report_came_from_data(played: Played) -> None:
     refuse_foreign(page.elements)
     assert acting(text) == set()
     assert "5929" not in page.text, "nothing of it is worked out"
-    assert f"Talkover phone numbers: {visible(PAYLOADS[0])}" in page.text
+    first = min(f"{payload}Production" for payload in PAYLOADS)  # each number names its environment otherwise
+    assert f"Talkover phone numbers: {visible(first)}" in page.text
     assert sum(visible(payload) in page.text for payload in PAYLOADS) > 30, "it is shown as it is"
     pictures = [attributes for tag, attributes in page.elements if tag == "img"]
     assert len(pictures) >= 8

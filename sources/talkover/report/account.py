@@ -89,7 +89,7 @@ class Account:
         """What Talkover calls each environment, by key; the key where that is unknown, keys where two share a name."""
         columns = ["environment_key", "environment__name"]
         numbers = read_view("phone_numbers", columns=columns, environment=self.environment, **self._where)
-        named = numbers.dropna().drop_duplicates("environment_key")
+        named = numbers.dropna().sort_values("environment__name").drop_duplicates("environment_key")
         given = dict(zip(named["environment_key"], named["environment__name"], strict=True))
         names = {key: visible(str(given.get(key, key))) for key in self.environments}
         return names if len(set(names.values())) == len(names) else {key: key for key in names}
