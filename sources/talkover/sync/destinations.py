@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Any
 
@@ -93,12 +93,8 @@ def refuse_unfit_values(pipeline: dlt.Pipeline, rows: pa.Table, asked: str) -> N
     """
     unfit = {"clickhouse": _days_out_of_range, "postgres": _texts_with_nul}
     find = unfit.get(pipeline.destination.capabilities().sqlglot_dialect or "")
-    if find is None or not rows.num_rows:
-        return
-    for name in rows.column_names:
-        is_unfit, why = find(name, rows[name])
-        found = rows.filter(is_unfit).slice(0, 1).select([*{"id", name}]).to_pylist() if is_unfit is not None else []
-        for row in found:
+    for name, is_unfit, why in find(rows) if find and rows.num_rows else ():
+        for row in rows.filter(is_unfit).slice(0, 1).select([*{"id", name}]).to_pylist():
             value = quote(row[name]) if isinstance(row[name], str) else row[name]
             raise InvalidRow(
                 f"{asked}, id {quote(row['id'])}: {name} is {value}, {why}. Nothing of this list was loaded. Correct "
@@ -106,20 +102,25 @@ def refuse_unfit_values(pipeline: dlt.Pipeline, rows: pa.Table, asked: str) -> N
             )
 
 
-def _days_out_of_range(_name: str, column: pa.ChunkedArray) -> tuple[Any, str]:
-    if not pa.types.is_date(column.type) and not pa.types.is_timestamp(column.type):
-        return None, ""
-    first, last = OF_DAYS if pa.types.is_date(column.type) else OF_INSTANTS
-    days = column.cast(pa.date32())
-    is_outside = pc.or_(pc.less(days, pa.scalar(first)), pc.greater(days, pa.scalar(last)))
-    return is_outside, f"and ClickHouse holds {first} to {last} alone: it would store another day"
+Unfit = tuple[str, Any, str]
+"""A column, which of its values are unfit, and why."""
 
 
-def _texts_with_nul(name: str, column: pa.ChunkedArray) -> tuple[Any, str]:
-    if not pa.types.is_string(column.type):
-        return None, ""
-    nul = NUL_OF_JSON if name in LISTS or name.endswith(f"{MARK}json") else NUL
-    return pc.match_substring_regex(column, nul), "in which is a NUL (\\u0000): PostgreSQL holds none"
+def _days_out_of_range(rows: pa.Table) -> Iterator[Unfit]:
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
+            first, last = OF_DAYS if pa.types.is_date(column.type) else OF_INSTANTS
+            days = column.cast(pa.date32())
+            is_outside = pc.or_(pc.less(days, pa.scalar(first)), pc.greater(days, pa.scalar(last)))
+            yield name, is_outside, f"and ClickHouse holds {first} to {last} alone: it would store another day"
+
+
+def _texts_with_nul(rows: pa.Table) -> Iterator[Unfit]:
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        if pa.types.is_string(column.type):
+            nul = NUL_OF_JSON if name in LISTS or name.endswith(f"{MARK}json") else NUL
+            found = pc.match_substring_regex(column, nul)
+            yield name, found, "in which is a NUL (\\u0000): PostgreSQL holds none"
 
 
 def _other_disposition(table: TTableSchema, found: str) -> ConfigurationError:

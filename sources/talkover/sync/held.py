@@ -122,17 +122,16 @@ class Held:
         columns = ["id", "row_fingerprint", "environment_key", "change_type", "changed_at"]
         return self._select(table, columns, LOG, latest=True)
 
-    def versions_in(self, environments: Sequence[str], table: TableName, schema: pa.Schema) -> pa.Table:
+    def versions_in(self, table: TableName, environments: Sequence[str], schema: pa.Schema) -> pa.Table:
         """The latest version of every id in the change log `table`, whole, as those of `environments` have it."""
-        of_these = f"{self._client.escape_column_name('environment_key')} in ({', '.join(['%s'] * len(environments))})"
+        of_these = self._is_one_of("environment_key", environments)
         return self._select(table, schema.names, schema, latest=True, where=of_these, values=environments)
 
     def rows_of(self, table: TableName, ids: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
         """The rows of `ids` in `table`, whole, as tables of that schema; of a change log the latest version of each."""
         for start in range(0, len(ids), IDS_A_QUERY):
             some = ids[start : start + IDS_A_QUERY]
-            is_one = f"{self._client.escape_column_name('id')} in ({', '.join(['%s'] * len(some))})"
-            latest = table in CHANGE_LOGS
+            is_one, latest = self._is_one_of("id", some), table in CHANGE_LOGS
             yield self._select(table, schema.names, schema, latest=latest, where=is_one, values=some)
 
     def call_windows(self) -> list[WindowRead]:
@@ -230,6 +229,9 @@ class Held:
             log.warning("the views are dropped, so that tables can be; `talkover views` creates them again")
             with self._client as client:
                 drop_views(client)
+
+    def _is_one_of(self, column: str, values: Sequence[str]) -> str:
+        return f"{self._client.escape_column_name(column)} in ({', '.join(['%s'] * len(values))})"
 
     def _is_readable(self, table: TableName) -> bool:
         return self.is_in_pipeline and table not in self._emptied

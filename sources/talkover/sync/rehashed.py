@@ -43,7 +43,7 @@ def without_rehashed(compared: Compared, shared: Shared) -> Compared:
     environments = shared.database.query(NONE_THE_SAME, listed=listed, held=held)["environment_key"].to_pylist()
     if not environments:
         return compared
-    log = _rehashed(shared.held.versions_in(environments, table, schema_of(table, shared.schema)), table, shared)
+    log = _rehashed(shared.held.versions_in(table, environments, schema_of(table, shared.schema)), table, shared)
     same = shared.database.query(SAME, listed=listed, held=held, rehashed=log)["id"].combine_chunks()
     differs = pc.invert(pc.is_in(listed["id"].take(changes.changed), value_set=same))
     return replace(
@@ -55,20 +55,21 @@ def without_rehashed(compared: Compared, shared: Shared) -> Compared:
 
 def _rehashed(log: pa.Table, table: TableName, shared: Shared) -> pa.Table:
     """The versions in `log` as they would be listed, with fingerprints."""
-    documented, of_dlt = columns(table), shared.schema.get_table_columns(table)
-    values = log.drop_columns([*OF_THE_LOG])
-    for place, name in enumerate(values.column_names):
-        data_type = (documented | of_dlt)[name]["data_type"]
+    documented = columns(table)
+    types = documented | shared.schema.get_table_columns(table)
+    values = {}
+    for name in [name for name in log.column_names if name not in OF_THE_LOG]:
+        data_type = types[name]["data_type"]
         listed_as = name if name in documented or MARK in name else f"{name}{MARK}{data_type}"
-        if data_type == "json":
-            texts = [
-                None if text is None else as_json(read_unknown(orjson.loads(text))) for text in values[name].to_pylist()
-            ]
-            values = values.set_column(place, listed_as, pa.array(texts, pa.string()))
-        else:
-            values = values.set_column(place, listed_as, values[name])
-    hashed = with_fingerprints(values, shared.database, hashed_as=shared.hashed_as)
+        values[listed_as] = _read_json(log[name]) if data_type == "json" else log[name]
+    hashed = with_fingerprints(pa.table(values), shared.database, hashed_as=shared.hashed_as)
     hashed = hashed.append_column("row_fingerprint", hashed["change_fingerprint"])
     for name in OF_THE_LOG[1:]:
         hashed = hashed.append_column(name, log[name])
     return hashed
+
+
+def _read_json(column: pa.ChunkedArray) -> pa.Array:
+    """JSON as a listing has it, however the destination spells it."""
+    texts = [None if text is None else as_json(read_unknown(orjson.loads(text))) for text in column.to_pylist()]
+    return pa.array(texts, pa.string())
