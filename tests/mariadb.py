@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from .ports import answers, free_port
 from .watch import Watch, watched
 
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
@@ -55,7 +55,7 @@ class Server:
             self._process = subprocess.Popen(command, stdout=output, stderr=output)
         self._watch(self._process)
         until = time.monotonic() + 60
-        while not (is_ready or self._answers)():
+        while not (is_ready() if is_ready else answers(self.port)):
             if self._process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"MariaDB did not start: {log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.1)
@@ -73,10 +73,6 @@ class Server:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait(30)
-
-    def _answers(self) -> bool:
-        with socket.socket() as asked:
-            return asked.connect_ex(("127.0.0.1", self.port)) == 0
 
     def _program(self, name: str) -> str:
         if found := shutil.which(name, path=PATH):
@@ -121,9 +117,3 @@ def running_servers(kind: type[Server], count: int) -> Iterator[list[Any]]:
             servers.append(kind(folder, ends.enter_context(watched(signal.SIGTERM, folder))))
             ends.callback(lambda server=servers[-1]: server.stop())
         yield servers
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

