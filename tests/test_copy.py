@@ -16,7 +16,7 @@ import pytest
 from dlt.common.runtime.collector_base import Collector
 from pandas.testing import assert_frame_equal
 
-from talkover import ConfigurationError, LoadError, NothingLoaded, Summary
+from talkover import ConfigurationError, InvalidRow, LoadError, NothingLoaded, Summary
 from talkover.cli import main
 from talkover.dlt_internals import ROW_COLUMNS, stored_columns
 from talkover.load.copy import Copy, copy_account
@@ -27,6 +27,7 @@ from talkover.views import create_views
 from .conftest import TODAY, Connector, Row, at
 from .test_load import change_much
 from .test_views import GRAIN, sorted_rows, to_three_places
+from .warehouses import in_postgres
 
 NOON = at("2026-03-15T12:00:00")
 HOUR = timedelta(hours=1)
@@ -331,6 +332,32 @@ def test_a_column_that_no_load_made_is_named(lived_in: Connector, target: Connec
 def test_a_destination_that_cannot_hold_it_is_refused(lived_in: Connector, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["copy", "--destination", "source", "--to", "filesystem"]) == 2
     assert "'filesystem' cannot delete rows by their key" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("field", "served"),
+    [("formatted_number", "555\x00100"), ("agents", [{"id": "a", "name": "Ana\x00"}]), ("routing", ["\\\x00"])],
+)
+def test_a_nul_that_postgres_cannot_hold_is_named(
+    account: Account,
+    lived_in: Connector,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    field: str,
+    served: Any,
+) -> None:
+    target = Connector(lived_in.sandbox, in_postgres(request, monkeypatch))
+    number = next(iter(account.numbers.values()))
+    number[field] = served
+    lived_in.load(observed_at=NOON, **MORE)
+    found = (
+        rf"phone_numbers of .*source.duckdb, dataset talkover, id '{number['id']}': {field} is .*, in which is a NUL"
+    )
+    with pytest.raises(InvalidRow, match=rf"{found} .*\. Nothing was copied\. "):
+        copied(lived_in, target)
+    assert not target.has("phone_numbers")
 
 
 @pytest.mark.slow

@@ -45,6 +45,9 @@ FOLDER = ".talkover_copies"
 MEMORY = "128MiB"
 """Of DuckDB, for what it has read of a file: it would keep all of it."""
 
+ADVICE = "Nothing was copied. Correct it in that table, or copy into another destination"
+"""About a value that the target cannot hold."""
+
 one_resource_at_a_time = Defaults("defaults of a copy of talkover", {"extract": {"next_item_mode": "fifo"}})
 """Else all tables would be read at once, each over a connection of its own."""
 
@@ -164,8 +167,8 @@ def _resource(source: Place, target: Place, table: TableName, types: DataTypes, 
         load_id, is_empty = dlt.current.load_package_state()["load_id"], True
         with _reading(source) as client:
             for batch in read_table(client, table, types):
-                if target.dialect == "clickhouse" and "id" in types:
-                    refuse_unfit_values(target.pipeline, batch, f"{table} of {_shown(source)}")
+                if "id" in types:  # what else is copied comes from rows that have one
+                    refuse_unfit_values(target.pipeline, batch, f"{table} of {_shown(source)}", lists, ADVICE)
                 made = writing.with_row_columns(batch, load_id)
                 yield made if writing.arrow_format else objects(batch, lists)
                 is_empty = False

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import date
+from functools import partial
 from typing import Any
 
 import dlt
@@ -26,6 +27,7 @@ another day in place of any other, without a word.
 """
 LISTS = {*PHONE_NUMBER.lists, *AGENT.lists}
 """Columns that are JSON, beside those of fields that no page documents."""
+OF_A_LISTING = "Nothing of this list was loaded. Correct it in Talkover, or load into another destination"
 NUL, NUL_OF_JSON = r"\x00", r"(?:^|[^\\])(?:\\\\)*\\u0000"
 
 INSTEAD = (
@@ -86,20 +88,23 @@ def refuse_unfit_tables(pipeline: dlt.Pipeline, tables: Iterable[TTableSchema]) 
             raise _other_disposition(table, f"merge by {strategy!r}")
 
 
-def refuse_unfit_values(pipeline: dlt.Pipeline, rows: pa.Table, asked: str) -> None:
+def refuse_unfit_values(
+    pipeline: dlt.Pipeline, rows: pa.Table, asked: str, lists: Collection[str] = (), advice: str = OF_A_LISTING
+) -> None:
     """Raises InvalidRow where `rows`, of which `id` is one column, have a value that the destination does not hold.
 
-    `asked` is how the error names what was requested.
+    `asked` is how the error names where they are from, `advice` what it says to do. `lists` are columns of JSON besides
+    those that are told by their name.
     """
-    unfit = {"clickhouse": _days_out_of_range, "postgres": _texts_with_nul}
+    unfit: dict[str, Callable[[pa.Table], Iterator[Unfit]]] = {
+        "clickhouse": _days_out_of_range,
+        "postgres": partial(_texts_with_nul, {*LISTS, *lists}),
+    }
     find = unfit.get(pipeline.destination.capabilities().sqlglot_dialect or "")
     for name, is_unfit, why in find(rows) if find and rows.num_rows else ():
         for row in rows.filter(is_unfit).slice(0, 1).select([*{"id", name}]).to_pylist():
             value = quote(row[name]) if isinstance(row[name], str) else row[name]
-            raise InvalidRow(
-                f"{asked}, id {quote(row['id'])}: {name} is {value}, {why}. Nothing of this list was loaded. Correct "
-                "it in Talkover, or load into another destination"
-            )
+            raise InvalidRow(f"{asked}, id {quote(row['id'])}: {name} is {value}, {why}. {advice}")
 
 
 Unfit = tuple[str, Any, str]
@@ -115,10 +120,10 @@ def _days_out_of_range(rows: pa.Table) -> Iterator[Unfit]:
             yield name, is_outside, f"and ClickHouse holds {first} to {last} alone: it would store another day"
 
 
-def _texts_with_nul(rows: pa.Table) -> Iterator[Unfit]:
+def _texts_with_nul(lists: Collection[str], rows: pa.Table) -> Iterator[Unfit]:
     for name, column in zip(rows.column_names, rows.columns, strict=True):
         if pa.types.is_string(column.type):
-            nul = NUL_OF_JSON if name in LISTS or name.endswith(f"{MARK}json") else NUL
+            nul = NUL_OF_JSON if name in lists or name.endswith(f"{MARK}json") else NUL
             found = pc.match_substring_regex(column, nul)
             yield name, found, "in which is a NUL (\\u0000): PostgreSQL holds none"
 
