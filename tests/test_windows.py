@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -93,6 +94,18 @@ def test_a_full_refresh_reads_everything_again() -> None:
 
 def test_an_environment_has_its_own_windows() -> None:
     assert due(read("03-01", "03-14", NOW - DAY, key="test"), since=day("03-10")) == [("03-10", "03-15")]
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_of_windows_that_differ_in_their_run_alone_the_last_one_says_all(seed: int) -> None:
+    """A destination tells no others: of hourly loads there are very many."""
+    chance = Random(seed)
+    ends = [sorted((f"03-{chance.randint(1, 14):02}", f"03-{chance.randint(1, 14):02}")) for _ in range(3)]
+    runs = sorted(NOW - chance.randint(0, 200) * timedelta(hours=1) for _ in range(20))
+    windows = [read(*chance.choice(ends), run, complete=chance.random() < 0.7) for run in runs]
+    last = {(window.first_day, window.last_day, window.complete): window for window in windows}.values()
+    again = chance.random() < 0.3
+    assert due(*last, again=again) == due(*windows, again=again)
 
 
 @pytest.mark.parametrize("lookback", [0, 1, 3, 10])

@@ -135,16 +135,16 @@ class Held:
             yield self._select(table, schema.names, schema, latest=latest, where=is_one, values=some)
 
     def call_windows(self) -> list[WindowRead]:
-        """The windows of calls that were loaded: a load that was killed may have left a window's row without all of
-        its calls, so its load must be among those that dlt noted as done.
+        """The windows of calls that were loaded, of those that differ in nothing but the run the last one.
+
+        A load that was killed may have left a window's row without all of its calls, so its load must be among those
+        that dlt noted as done.
         """
         if not self.is_in_pipeline:
             return []
         is_loaded = of_completed_loads(self._client, self._loads)
-        return [
-            WindowRead(**window)
-            for window in self._select("call_windows", WINDOWS.names, WINDOWS, where=is_loaded).to_pylist()
-        ]
+        read = self._select("call_windows", WINDOWS.names, WINDOWS, last="observed_at", where=is_loaded)
+        return [WindowRead(**window) for window in read.to_pylist()]
 
     def calls_between(self, first: datetime | None, last: datetime | None) -> pa.Table:
         """The calls that began from `first` to `last`, and those of which that is not known: CURRENT.
@@ -244,18 +244,20 @@ class Held:
         *,
         latest: bool = False,
         distinct: bool = False,
+        last: str | None = None,
         where: str | None = None,
         values: Sequence[Any] = (),
     ) -> pa.Table:
         """`columns` of `table` under the names and types of `schema`; no row where the table is not there.
 
-        `where` is a condition with `values` for its parameters.
+        Of rows that differ in the column `last` alone there is one, with the greatest value. `where` is a condition
+        with `values` for its parameters.
         """
         if not self._is_readable(table):
             self.missing.add(table)
             return schema.empty_table()
         with self._client as client:
-            query = _query(client, table, columns, latest=latest, distinct=distinct, where=where)
+            query = _query(client, table, columns, latest=latest, distinct=distinct, last=last, where=where)
             try:
                 rows = pa.concat_tables([schema.empty_table(), *stream(client, query, values, schema)])
                 return rows.combine_chunks()  # a copy, since DuckDB's own batches take up more than they hold
@@ -304,15 +306,19 @@ def _query(
     *,
     latest: bool,
     distinct: bool,
+    last: str | None,
     where: str | None,
 ) -> str:
     """Names are our own; values are parameters."""
-    listed = ", ".join(map(client.escape_column_name, columns))
+    escaped = {name: client.escape_column_name(name) for name in columns}
+    listed = ", ".join(f"max({column})" if name == last else column for name, column in escaped.items())
     source = f"from {client.make_qualified_table_name(table)}" + (f" where {where}" if where else "")
     if latest:
         id, changed_at = client.escape_column_name("id"), client.escape_column_name("changed_at")
         age = f"row_number() over (partition by {id} order by {changed_at} desc) as version_age"
         source = f"from (select {listed}, {age} {source}) versions where version_age = 1"
+    if last:
+        source += f" group by {', '.join(column for name, column in escaped.items() if name != last)}"
     return f"select {'distinct ' if distinct else ''}{listed} {source}"
 
 
