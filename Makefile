@@ -77,6 +77,7 @@ bench: .venv/installed  ## measure against what else one would run, and how cost
 	$(BIN)/python benchmarks/growth.py --markdown docs/performance.md --plot docs/growth.svg
 	$(BIN)/python benchmarks/reading.py --markdown docs/performance.md
 	$(BIN)/python benchmarks/calls.py --markdown docs/performance.md
+	$(BIN)/python benchmarks/years.py --markdown docs/performance.md
 
 lint: .venv/installed  ## lint and types
 	$(BIN)/ruff format --check .
