@@ -49,7 +49,7 @@ def test_an_agent_that_is_gone_leaves_with_its_numbers_and_a_link_alone_too(
     assert kept in {row["agent_id"] for row in connector.rows("agent_phone_numbers")}
 
 
-def test_they_are_not_requested_unless_they_are_wanted(account: Account, connector: Connector) -> None:
+def test_they_are_not_requested_unless_they_are_wanted(connector: Connector) -> None:
     assert connector.load().resources["agents"] is None
     assert {request.endpoint for request in connector.sandbox.seen} == {
         "phone-numbers",

@@ -228,7 +228,7 @@ def test_a_window_counts_only_where_its_load_was_completed(account: Account, con
     assert_same(connector, account)
 
 
-def test_a_lost_working_directory_costs_nothing(account: Account, connector: Connector) -> None:
+def test_a_lost_working_directory_costs_nothing(connector: Connector) -> None:
     load(connector)
     shutil.rmtree("dlt")
     connector.sandbox.seen.clear()

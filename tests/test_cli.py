@@ -571,7 +571,7 @@ def test_check_says_that_a_token_is_of_another_account(
 
 @pytest.mark.slow
 def test_check_reads_the_whole_list_where_there_is_anything_to_compare_it_with(
-    configured: Sandbox, account: Account, monkeypatch: pytest.MonkeyPatch
+    configured: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCES__TALKOVER__PER_PAGE", "20")
     assert main(["check"]) == 0

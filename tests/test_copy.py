@@ -132,7 +132,7 @@ def figures(summary: Summary) -> dict[str, tuple[int, int, int]]:
 @pytest.mark.slow
 @pytest.mark.essential
 def test_a_copy_of_a_copy_has_every_table_and_view_of_the_first_and_the_next_load_finds_no_change(
-    account: Account, lived_in: Connector, target: Connector, monkeypatch: pytest.MonkeyPatch
+    lived_in: Connector, target: Connector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = copied(lived_in, target)
     assert list(made.tables) == list(KEYS)
@@ -175,7 +175,7 @@ def test_an_account_goes_on_in_the_copy_as_where_it_came_from(
 
 
 @pytest.mark.slow
-def test_types_and_keys_are_those_of_a_load(account: Account, sandbox: Sandbox, target: Connector) -> None:
+def test_types_and_keys_are_those_of_a_load(sandbox: Sandbox, target: Connector) -> None:
     copied(Connector(sandbox, "source"), target)
     loaded = Connector(sandbox, target.destination, dataset="loaded")
     loaded.load(observed_at=NOON, **MORE)
@@ -362,9 +362,7 @@ def test_a_nul_that_postgres_cannot_hold_is_named(
 
 @pytest.mark.slow
 @pytest.mark.duckdb
-def test_columns_that_only_another_pipeline_knows_are_copied(
-    account: Account, lived_in: Connector, target: Connector
-) -> None:
+def test_columns_that_only_another_pipeline_knows_are_copied(lived_in: Connector, target: Connector) -> None:
     """Two pipelines share the dataset: what the other one stored last does not know them."""
     with Sandbox(Account(seed=3, size=2, founded=TODAY)) as other:
         arguments = {"environment_key": "other", "pipeline_name": "other"}

@@ -98,7 +98,7 @@ def written(connector: Connector) -> dict[str, int]:
 @pytest.mark.core
 @pytest.mark.essential
 def test_a_run_without_changes_issues_a_known_number_of_statements_and_no_ddl(
-    loaded: Connector, warehouse: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    loaded: Connector, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded.load()
     with monkeypatch.context() as patched:

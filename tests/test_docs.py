@@ -59,7 +59,7 @@ def test_the_tables_are_described_as_they_are() -> None:
     made = TABLES_PART.sub(lambda part: part[1] + tables_part() + part[2], text)
     if UPDATES:
         REFERENCE.write_text(made)
-    assert made == (REFERENCE.read_text())
+    assert made == REFERENCE.read_text()
 
 
 @pytest.fixture

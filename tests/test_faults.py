@@ -24,7 +24,6 @@ from .conftest import TODAY, Connector, Histories, at
 from .model import Model, Table, tables_in
 from .test_load import change_much
 
-DRIFTS = ("shrinking", "growing", "swapping")
 PAGES = {1: "first page", 2: "middle page", 3: "last page"}
 FOUNDED, FIRST, SECOND = at("2026-03-13T00:00:00"), at("2026-03-14T00:00:00"), at("2026-03-15T00:00:00")
 PAGE_SIZE = 3

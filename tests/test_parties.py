@@ -109,7 +109,7 @@ def test_the_first_run_makes_a_key_that_only_its_owner_reads(caplog: pytest.LogC
     assert caller_key("one that is configured") != made
 
 
-def test_a_key_that_cannot_be_made_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_key_that_cannot_be_made_is_asked_for() -> None:
     file = Path(dlt.current.run_context().data_dir) / KEY_FILE
     file.mkdir(parents=True)
     with pytest.raises(ConfigurationError, match="set caller_key"):

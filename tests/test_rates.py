@@ -25,7 +25,7 @@ def test_a_currency_without_a_rate_is_named() -> None:
         EUR.total({"GBP": Decimal(1), "USD": Decimal(1), "BRL": Decimal(1)})
 
 
-def test_rates_come_from_a_file_or_the_configuration(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rates_come_from_a_file_or_the_configuration(workspace: Path) -> None:
     text = 'currency = "EUR"\ndate = 2026-11-20\nUSD = 0.92\n'
     Path("rates.toml").write_text(text)
     assert read_rates(Path("rates.toml")) == EUR

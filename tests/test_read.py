@@ -129,7 +129,7 @@ def test_an_instant_is_read_whatever_the_zone_of_the_server(
 
 
 @pytest.mark.slow
-def test_one_environment_is_read_alone(sandbox: Sandbox, connect: Connect, account: Account) -> None:
+def test_one_environment_is_read_alone(sandbox: Sandbox, connect: Connect) -> None:
     with Sandbox(Account(seed=8, size=9)) as other:
         connect(sandbox).load(environment_key="here", create_views=False)
         connect(other).load(environment_key="there")
@@ -259,9 +259,7 @@ def test_an_engine_of_ones_own_can_write_after_it_was_read(connector: Connector)
 
 @pytest.mark.slow
 @pytest.mark.postgres
-def test_a_server_that_goes_away_while_it_is_read_is_one_sentence(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_goes_away_while_it_is_read_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     with running_server() as server:
         set_configuration(monkeypatch, "postgres", credentials=server.url)
 

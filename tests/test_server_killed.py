@@ -21,9 +21,7 @@ MOMENTS = (("Extract", 0.0), ("Load", 0.0), ("Load", 0.1), ("Load", 0.3))
 
 @pytest.mark.slow
 @pytest.mark.postgres
-def test_a_server_that_is_killed_costs_nothing(
-    request: pytest.FixtureRequest, workspace: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_is_killed_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = undisturbed("duckdb", False)
     with running_server() as server:
         set_configuration(monkeypatch, "postgres", credentials=server.url)
@@ -49,7 +47,7 @@ def test_a_server_that_is_killed_costs_nothing(
 @pytest.mark.slow
 @pytest.mark.postgres
 def test_a_server_that_is_killed_before_the_views_is_one_sentence(
-    request: pytest.FixtureRequest, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running_server() as server:
         set_configuration(monkeypatch, "postgres", credentials=server.url)

@@ -15,7 +15,6 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 from talkover import ConfigurationError, talkover_source
 from talkover.cli import main
 from talkover.instants import read_instant
-from talkover.sandbox import Sandbox
 
 from .conftest import Connector, at
 from .test_cli import run
@@ -183,5 +182,5 @@ def test_a_day_and_iso_text_are_instants_too(given: Any) -> None:
     assert read_instant(given) == datetime(2026, 2, 28, tzinfo=timezone.utc)
 
 
-def test_a_load_may_be_dated_by_a_text(sandbox: Sandbox, connector: Connector) -> None:
+def test_a_load_may_be_dated_by_a_text(connector: Connector) -> None:
     assert connector.load(observed_at="2026-02-28", create_views=False).observed_at == at("2026-02-28T00:00:00")

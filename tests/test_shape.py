@@ -298,7 +298,7 @@ def test_no_value_of_any_row_is_printed(shape: Shape, account: Account) -> None:
 ODD = [PLANTED, f"{PLANTED}\n", "+351912345678", "maria@example.com", "3f0c9d5e-7a1b-4c55-9f00-0a1b2c3d4e5f", TOKEN]
 
 
-def test_no_value_is_printed_that_stands_where_none_should(shape: Shape, account: Account, numbers: list[Row]) -> None:
+def test_no_value_is_printed_that_stands_where_none_should(shape: Shape, numbers: list[Row]) -> None:
     """In every field, as a key, in lists and maps; and no text of a server acts on the terminal."""
     for place, number in enumerate(numbers):
         for name in list(number)[1:]:

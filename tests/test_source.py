@@ -615,7 +615,7 @@ def count(pipeline: dlt.Pipeline, table: str = "phone_numbers", where: str = "")
 
 
 @pytest.mark.slow
-def test_the_source_runs_in_a_plain_dlt_pipeline(sandbox: Sandbox, account: Account, warehouse: str) -> None:
+def test_the_source_runs_in_a_plain_dlt_pipeline(sandbox: Sandbox, warehouse: str) -> None:
     pipeline = dlt.pipeline("plain", destination=warehouse, dataset_name="numbers")
     for _ in range(2):
         pipeline.run(talkover_source(sandbox.token, base_url=sandbox.base_url))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from .environments import ROOT
-from .warehouses import answers
+from .ports import answers
 
 COLLECT = """
 import os, pkgutil, signal, sys

@@ -80,7 +80,7 @@ def test_a_new_token_of_the_same_environment_says_what_it_was_compared_with(
 
 @pytest.mark.duckdb
 def test_a_list_of_several_pages_is_read_whole(
-    loaded: Connector, production: Account, check: Check, monkeypatch: pytest.MonkeyPatch
+    loaded: Connector, check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCES__TALKOVER__PER_PAGE", "20")
     assert check(loaded, production=NEW)["production: /phone-numbers"] == (

@@ -881,7 +881,7 @@ def test_what_a_decision_usually_takes_comes_from_ten_decisions(connect: Connect
 # Health.
 
 
-def test_a_schedule_that_died_is_visible(account: Account, loaded: Connector) -> None:
+def test_a_schedule_that_died_is_visible(loaded: Connector) -> None:
     listed_on = loaded.rows("load_runs")[0]["phone_numbers_listed_at"].date()
     set_today(loaded, listed_on + timedelta(days=9))
     health = {row["resource"]: row for row in loaded.rows("data_health")}
