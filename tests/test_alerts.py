@@ -21,7 +21,7 @@ from talkover.cli import main
 from talkover.report.alerts import KINDS, OF_THE_VIEW, tell_slack
 from talkover.sandbox import Account, Sandbox
 from talkover.views.thresholds import LOWEST
-from talkover.views.translation import _parsed
+from talkover.views.translation import view_query
 
 from .conftest import TODAY, Connect, Connector, at
 from .test_views import number, request
@@ -107,7 +107,7 @@ def set_listed(connector: Connector, ago: timedelta) -> None:
 
 
 def test_the_kinds_are_those_of_the_view() -> None:
-    (step,) = [step for step in _parsed("findings").find_all(exp.CTE) if step.alias == "found"]
+    (step,) = [step for step in view_query("findings", "duckdb").find_all(exp.CTE) if step.alias == "found"]
     assert tuple(selects(step.this)) == OF_THE_VIEW
 
 
@@ -163,8 +163,6 @@ def test_every_kind_can_be_asked_for(repriced: Connector) -> None:
     assert (unpriced.currency, unpriced.monthly_cost) == (None, None)
 
 
-@pytest.mark.duckdb
-@pytest.mark.duckdb
 @pytest.mark.duckdb
 @pytest.mark.parametrize(("hours", "is_stale"), [(25, False), (27, True)])
 def test_lists_that_no_load_has_read_for_a_day_are_stale(hours: int, is_stale: bool, repriced: Connector) -> None:
