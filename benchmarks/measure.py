@@ -108,8 +108,13 @@ def measured(command: Sequence[str]) -> Cost:
     child = subprocess.Popen(command, stdout=sys.stderr, stdin=subprocess.DEVNULL, start_new_session=True)
     too_long = threading.Timer(LONGEST_RUN, os.killpg, (child.pid, signal.SIGKILL))
     too_long.start()
-    _, status, used = os.wait4(child.pid, 0)
-    too_long.cancel()
+    try:
+        _, status, used = os.wait4(child.pid, 0)
+    except KeyboardInterrupt:  # which does not reach a session of its own
+        os.killpg(child.pid, signal.SIGKILL)
+        raise
+    finally:
+        too_long.cancel()
     child.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.monotonic() - started
     if child.returncode:
