@@ -278,7 +278,7 @@ def test_a_body_that_drips_ends_when_another_page_has_failed() -> None:
         ThreadPoolExecutor() as pool,
     ):
         page = pool.submit(transport.get, "phone-numbers", {})
-        is_asked.wait(5)
+        assert is_asked.wait(5)
         transport.cancel()
         with pytest.raises(ApiError, match="cancelled: another request of this run failed"):
             page.result(timeout=5)

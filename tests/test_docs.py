@@ -56,7 +56,8 @@ def tables_part() -> str:
 
 def test_the_tables_are_described_as_they_are() -> None:
     text = REFERENCE.read_text()
-    made = TABLES_PART.sub(lambda part: part[1] + tables_part() + part[2], text)
+    made, parts = TABLES_PART.subn(lambda part: part[1] + tables_part() + part[2], text)
+    assert parts == 1
     if UPDATES:
         REFERENCE.write_text(made)
     assert made == REFERENCE.read_text()

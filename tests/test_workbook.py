@@ -120,6 +120,8 @@ def test_an_empty_account_has_a_workbook_too(workspace: Path) -> None:
 def test_a_workbook_that_cannot_be_written_leaves_nothing(loaded: Connector, workspace: Path) -> None:
     with pytest.raises(ReportError, match="^cannot write nowhere/out.xlsx: "):
         write_workbook(Analysed(), Path("nowhere/out.xlsx"))
+    assert not (workspace / "nowhere").exists()
+    assert [*workspace.glob("*.xlsx")] == []
 
 
 def test_a_workbook_of_what_is_not_there_leaves_nothing(loaded: Connector, workspace: Path) -> None:
