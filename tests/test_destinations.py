@@ -170,7 +170,7 @@ def test_a_plain_pipeline_drops_its_tables_although_views_read_them(refresh: Any
 def test_a_listing_that_fails_leaves_the_views(loaded: Connector) -> None:
     before = loaded.rows("current_numbers")
     source = talkover_source("talq_wrong", base_url=loaded.sandbox.base_url)
-    with pytest.raises(PipelineStepFailed):
+    with pytest.raises(PipelineStepFailed, match="answered 401"):
         loaded.pipeline().run(source, refresh="drop_sources")
     assert loaded.rows("current_numbers") == before
 
