@@ -239,6 +239,11 @@ def plain(value: Any) -> Any:
 SORTED_BY = ("id", "phone_number_id", "agent_id", "changed_at", "environment_key", "started_at")
 
 
+def changes(summary: Summary) -> set[tuple[int, int, int]]:
+    """What was added, changed and removed of each resource that was asked for."""
+    return {(counts.added, counts.changed, counts.removed) for counts in summary.resources.values() if counts}
+
+
 Connect = Callable[[Sandbox], Connector]
 
 

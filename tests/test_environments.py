@@ -16,7 +16,7 @@ from talkover.load.environments import Retired, rename_environment, retire_envir
 from talkover.sandbox import Account, Sandbox
 from talkover.views import view_names
 
-from .conftest import TABLES, TODAY, Connect, Connector, Row, at
+from .conftest import TABLES, TODAY, Connect, Connector, Row, at, changes
 from .warehouses import in_postgres
 
 TOKENS = {"live": "talq_live", "test": "talq_test"}
@@ -51,10 +51,6 @@ def load(
 
 def where(connector: Connector) -> dict[str, Any]:
     return {"destination": connector.destination, "dataset": connector.dataset}
-
-
-def changes(summary: Summary) -> set[tuple[int, int, int]]:
-    return {(counts.added, counts.changed, counts.removed) for counts in summary.resources.values() if counts}
 
 
 def called(rows: list[Row], new: str, old: str) -> list[Row]:
@@ -343,8 +339,8 @@ def test_an_account_that_was_retired_may_be_loaded_under_another_name(
 @pytest.mark.slow
 def test_the_alert_and_the_report_name_an_environment_that_is_loaded_no_more(both: Connector) -> None:
     load(both, FIRST)
-    for list in ("phone_numbers", "release_requests"):
-        both.update("load_runs", f"{list}_listed_at = '2026-03-15 05:00:00+00'")
+    for listing in ("phone_numbers", "release_requests"):
+        both.update("load_runs", f"{listing}_listed_at = '2026-03-15 05:00:00+00'")
     load(both, SECOND, live="live")
     stale = open_findings(["stale_data"], dataset=both.dataset)
     assert {finding.environment_key for finding in stale} == {"test"}

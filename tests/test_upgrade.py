@@ -26,7 +26,7 @@ from talkover.sandbox import Account, Sandbox
 from talkover.sync.tables import CHANGE_LOGS
 from talkover.views import view_names
 
-from .conftest import TABLES, Connector, Row, at
+from .conftest import TABLES, Connector, Row, at, changes
 from .test_usage import OF_CALLS
 from .test_views import sorted_rows
 
@@ -165,10 +165,6 @@ def test_a_year_is_gone_on_with_and_its_views_are_those_of_a_new_file(warehouse:
     for name in view_names():
         copied = sorted_rows(name, destination=dlt.destinations.duckdb("copied.duckdb"))
         assert_frame_equal(sorted_rows(name, destination=warehouse), copied, check_dtype=False, obj=name)
-
-
-def changes(summary: Summary) -> set[tuple[int, int, int]]:
-    return {(counts.added, counts.changed, counts.removed) for counts in summary.resources.values() if counts}
 
 
 def values(rows: list[Row], *left_out: str) -> list[dict[str, str]]:
