@@ -8,6 +8,7 @@ import sys
 from contextlib import closing
 from datetime import date, timedelta
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -246,7 +247,7 @@ def test_an_engine_of_ones_own_can_write_after_it_was_read(connector: Connector)
     if connector.destination != "sqlalchemy":
         pytest.skip("SQLAlchemy's pool keeps sessions, too")
     connector.load()
-    sqlalchemy = pytest.importorskip("sqlalchemy")
+    sqlalchemy = import_module("sqlalchemy")
     engine = sqlalchemy.create_engine(os.environ["DESTINATION__SQLALCHEMY__CREDENTIALS"], pool_size=1, max_overflow=0)
     session = sqlalchemy.text("select connection_id()")
     with engine.begin() as connection:
