@@ -51,7 +51,10 @@ TABLES = (
     "release_requests",
     "release_request_changes",
 )
-SETTINGS = ("TALKOVER_", "SOURCES__", "DESTINATION__", "DLT_", "NORMALIZE__", "LOAD__", "DATA_WRITER__")
+SETTINGS = (
+    *("TALKOVER_", "SOURCES__", "DESTINATION_", "DATASET_NAME", "PIPELINE", "REFRESH", "CREDENTIALS", "DLT_"),
+    *("EXTRACT__", "NORMALIZE__", "LOAD__", "DATA_WRITER__", "RUNTIME__"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +64,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         if name.startswith(SETTINGS):
             monkeypatch.delenv(name)
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
     monkeypatch.setenv("RUNTIME__REQUEST_BACKOFF_FACTOR", "0.01")
     monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "5")
     monkeypatch.chdir(tmp_path)
