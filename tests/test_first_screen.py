@@ -11,7 +11,7 @@ from talkover.report.account import Account as Analysed
 from talkover.report.findings import kinds_of_findings
 from talkover.report.first_screen import NOTHING_TO_COMPARE, actions, bill, changes, converted, lines, savings
 from talkover.report.rates import Rates
-from talkover.report.report import _front
+from talkover.report.report import front_page
 from talkover.sandbox import Account, Sandbox
 
 from .conftest import TODAY, Connector, Row, at
@@ -128,6 +128,6 @@ def test_savings_count_a_number_once_and_actions_lead_to_their_findings() -> Non
 
 def test_a_load_that_did_not_come_to_its_end_is_a_warning(connector: Connector) -> None:
     connector.load()
-    assert not _front(Analysed(), None)["is_unfinished"]
+    assert not front_page(Analysed(), None)["is_unfinished"]
     connector.execute("update {load_runs} set _dlt_load_id = '9999999999.9' where 1 = 1")
-    assert _front(Analysed(), None)["is_unfinished"]
+    assert front_page(Analysed(), None)["is_unfinished"]

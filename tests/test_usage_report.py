@@ -21,7 +21,7 @@ from talkover.report.account import Account as Analysed
 from talkover.report.charts import calls_by, calls_by_hour
 from talkover.report.findings import kinds_of_findings
 from talkover.report.kernel import NOTEBOOKS, execute, notebooks_of
-from talkover.report.report import _front, to_section, write_report
+from talkover.report.report import front_page, to_section, write_report
 from talkover.report.usage import (
     by_calls,
     by_hour,
@@ -489,7 +489,7 @@ def test_what_is_wrong_with_calls_is_a_sentence(windows: list[Row], says: str, h
 
 def test_old_calls_do_not_make_the_figures_of_numbers_old(held: Connector) -> None:
     covered_by(held, days_ago(60, 10, read=9), days_ago(9, 0, read=9, complete=False))
-    front = _front(Analysed(), None)
+    front = front_page(Analysed(), None)
     assert (front["age"], front["is_stale"], front["is_incomplete"]) == ("today", False, False)
 
 

@@ -54,7 +54,7 @@ def write_report(account: Account, out: Path, say: Say = lambda _: None, *, rate
     """
     folder = notebooks_folder()
     with bounded():
-        front = _front(account, rates)  # before the notebooks: what cannot be reported on fails at once
+        front = front_page(account, rates)  # before the notebooks: what cannot be reported on fails at once
         names = notebooks_of(account)
     sections = []
     say(f"{names[0]} (1 of {len(names)})")
@@ -141,8 +141,8 @@ def _markdown(text: str, name: str, section: Section) -> str:
     return str(MARKDOWN.renderer.render(tokens, MARKDOWN.options, {}))
 
 
-def _front(account: Account, rates: Rates | None) -> dict[str, Any]:
-    """What stands above the notebooks."""
+def front_page(account: Account, rates: Rates | None) -> dict[str, Any]:
+    """What stands above the notebooks, by its name in report.html."""
     health = account.view("data_health")
     health = health[health["resource"].isin(RESOURCES)]  # calls say in their own section how far they go
     oldest = health["last_complete_listing_at"].min()
