@@ -88,7 +88,15 @@ def test_nothing_that_a_user_made_in_the_folder_is_packed(workspace: Path) -> No
     folder = workspace / "folder"
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".venv*", ".git", ".*_cache", "__pycache__"))
     made = (".dlt/secrets.toml", ".dlt/config.toml", "mail.conf", "report.html", "report.xlsx", "loads.jsonl")
-    for name in (*made, "talkover_pipeline.duckdb", "sources/talkover/numbers.duckdb", "notebooks/numbers.parquet"):
+    backups = (
+        "talkover.dump",
+        "exported/load.sql",
+        "backup/talkover_pipeline.duckdb.wal",
+        "talkover_dbt/models/sources.yml",
+    )
+    databases = ("talkover_pipeline.duckdb", "sources/talkover/numbers.duckdb", "notebooks/numbers.parquet")
+    for name in (*made, *backups, *databases):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("private")
     packed = built(workspace / "packed", folder)
     (archive,), (wheel,) = packed.glob("*.tar.gz"), packed.glob("*.whl")
