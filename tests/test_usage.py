@@ -301,6 +301,25 @@ def test_there_is_no_usage_where_no_calls_were_loaded(rebought: Connector) -> No
 
 
 @pytest.mark.essential
+def test_half_of_the_last_digit_is_rounded_up_as_of_exact_money(connect: Connect) -> None:
+    """0.57 times 10,000 is a hair less than 5,700 to a double."""
+    account = account_of(
+        number("a", number="+1", created_at="2025-11-20T10:00:00Z", monthly_renewal_cost="0.57"),
+        number("b", number="+2", created_at="2025-11-20T10:00:00Z", monthly_renewal_cost="0.41"),
+    )
+    with Sandbox(account) as sandbox:
+        connector = connect(sandbox)
+        connector.load(observed_at=at("2026-01-01T00:00:00"))
+    calls = [call(f"a{n}", "+1", "2026-01-10T10:00:00") for n in range(8)]
+    calls.append(call("b", "+2", "2026-01-10T10:00:00", duration=32))
+    give(connector, calls=calls, call_windows=[window("2026-01-01", "2026-03-14", "2026-03-15T12:00:00")])
+    set_today(connector, date(2026, 3, 15))
+    rows = usage(connector)
+    assert rows["a", "+1", "2026-01"]["cost_per_answered_call"] == Decimal("0.0713"), "0.07125"
+    assert rows["b", "+2", "2026-01"]["cost_per_minute"] == Decimal("0.7688"), "0.76875"
+
+
+@pytest.mark.essential
 def test_the_calls_of_a_month_are_counted_by_what_they_were(rebought: Connector) -> None:
     january = "2026-01-10T10:00:00"
     calls = [

@@ -843,6 +843,13 @@ def test_each_kind_of_finding(connect: Connect) -> None:
     assert found["pending_renews_first", "pending, renews"]["release_request_id"] == "3"
 
 
+def test_half_a_percent_is_rounded_up_as_of_exact_money(connect: Connect) -> None:
+    """2.135 times 100 is a hair less than 213.5 to a double."""
+    alike = [number(f"alike {n}", monthly_renewal_cost="1.00") for n in range(5)]
+    connector = load_numbers(connect, *alike, number("dear", monthly_renewal_cost="2.135"))
+    assert findings(connector)["price_outlier", "dear"]["evidence"] == "214% of the median of 6 similar numbers"
+
+
 def test_a_price_among_free_numbers_is_compared_without_dividing_by_zero(connect: Connect) -> None:
     free = [number(f"free {n}", monthly_renewal_cost=0) for n in range(5)]
     connector = load_numbers(connect, *free, number("dear", monthly_renewal_cost="90000000000000"))

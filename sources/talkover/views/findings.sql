@@ -105,8 +105,9 @@ compared as (
     select
         *,
         case
+            -- both times 2e4 are whole, but for what a double adds to them: a median may be of two costs
             when monthly_cost < median_cost * 1000000
-                then cast(floor(monthly_cost * 1e2 / nullif(median_cost, 0) + 0.5) as bigint)
+                then cast(floor(round(monthly_cost * 2e4) * 1e2 / nullif(round(median_cost * 2e4), 0) + 0.5) as bigint)
         end as percentage
     from medians
 ),

@@ -242,14 +242,20 @@ select
     sums.last_call_at,
     sums.currency,
     cast(sums.monthly_cost as decimal(38, 4)) as monthly_cost,
-    -- it also works out what it leaves out, so that nothing may be divided by 0. Not every database rounds halves up
+    -- it also works out what it leaves out, so that nothing may be divided by 0. Not every database rounds halves up, and
+    -- a cost times 1e4 is whole, but for what a double adds to it
     case
         when sums.answered > 0
-            then cast(floor(sums.monthly_cost * 1e4 / greatest(sums.answered, 1) + 0.5) / 1e4 + 1e-5 as decimal(38, 4))
+            then cast(
+                floor(round(sums.monthly_cost * 1e4) / greatest(sums.answered, 1) + 0.5) / 1e4 + 1e-5 as decimal(38, 4)
+            )
     end as cost_per_answered_call,
     case
         when sums.seconds > 0
-            then cast(floor(sums.monthly_cost * 6e5 / greatest(sums.seconds, 1) + 0.5) / 1e4 + 1e-5 as decimal(38, 4))
+            then cast(
+                floor(round(sums.monthly_cost * 1e4) * 60 / greatest(sums.seconds, 1) + 0.5) / 1e4 + 1e-5
+                as decimal(38, 4)
+            )
     end as cost_per_minute,
     complete_months.month is not null as is_complete
 from sums
