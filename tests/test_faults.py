@@ -228,6 +228,8 @@ def test_agents_and_calls_are_the_truth_too_or_nothing_of_them(cell: Cell) -> No
             assert found[AGENTS] == (before if cell.endpoint == AGENTS else served)[AGENTS]
         else:
             stayed = served[cell.endpoint].keys() & served_of(account)[cell.endpoint].keys()
+            if "swapping" in cell.faults:  # as of numbers, one that no run has seen may be hidden until the next run
+                stayed &= before[cell.endpoint].keys()
             assert stayed <= held_of(connector)[cell.endpoint].keys(), "a row is lost"
         sandbox.faults = []
         load_more(connector, SECOND)

@@ -82,7 +82,7 @@ class TalkoverClient:
         in all; the last reading has its `problem`. `known` are ids held before: where one is missing from a list that
         took several answers, a second reading must miss it too, because a number released and another added between two
         pages hide a third one behind a right total. A list that `grows` while it is read is whole when it has as many
-        rows as the lowest of its totals.
+        rows as it had when it began: with fewer, a row was taken out, and what came after it moved to a page before.
 
         Raises AuthenticationError, ApiError, UnexpectedPayload, and whatever `read` raises.
         """

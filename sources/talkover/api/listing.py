@@ -59,14 +59,14 @@ class Listing:
 class Pages:
     """The pages of one reading, as they come, of a list that `grows` meanwhile or does not.
 
-    `repeats`: a look brought known rows again. `ended`: it brought nothing new, and the API spoke of nothing more.
-    `stopped`: why no more are asked for though the API speaks of more.
+    `totals` are those that they name, in their order. `repeats`: a look brought known rows again. `ended`: it brought
+    nothing new, and the API spoke of nothing more. `stopped`: why no more are asked for though the API speaks of more.
     """
 
     grows: bool = False
     tables: list[pa.Table] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
-    totals: set[int] = field(default_factory=set)
+    totals: list[int] = field(default_factory=list)
     asked: set[frozenset[tuple[str, str]]] = field(default_factory=set)
     answers: int = 0
     count: int = 0
@@ -86,7 +86,7 @@ class Pages:
         self.answers += 1
         self.empty = 0 if ids else self.empty + 1
         if page.total is not None:
-            self.totals.add(page.total)
+            self.totals.append(page.total)
         if is_new or not is_look:
             self.count += 1
             self.tables.append(page.rows)
@@ -120,10 +120,10 @@ class Pages:
 
     def doubt(self, earlier: set[str] | None) -> str | None:
         """Why they may not be the whole list; None where nothing speaks against it."""
-        if self.grows and self.totals and len(self.seen) >= min(self.totals):
+        if self.grows and self.totals and len(self.seen) >= self.totals[0]:
             return None
-        if len(self.totals) > 1:
-            return f"its pages name different totals ({', '.join(map(str, sorted(self.totals)))})"
+        if len(set(self.totals)) > 1:
+            return f"its pages name different totals ({', '.join(map(str, sorted(set(self.totals))))})"
         if len(self.seen) == self.total:
             return None
         pages = "1 page" if self.count == 1 else f"{self.count} pages"
