@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -506,12 +507,13 @@ def test_a_missing_field_is_null_and_country_is_taken_for_country_code(account: 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_many_agents_on_one_number_are_loaded_in_time(account: Account, sandbox: Sandbox) -> None:
     """Their rows were looked up in a way that took hours for 100,000."""
     connector = Connector(sandbox)
     first(account)["agents"] = [{"id": f"agent-{n}", "name": "A"} for n in range(20_000)]
+    started = time.monotonic()
     connector.load()
+    assert time.monotonic() - started < 60
     assert len(connector.rows("phone_number_agents")) > 20_000
 
 

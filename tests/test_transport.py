@@ -56,7 +56,7 @@ def test_a_429_is_obeyed(kind: str, at_least: float, sandbox: Sandbox) -> None:
     sandbox.faults = [Fault(kind)]
     started = time.monotonic()
     get(sandbox)
-    assert at_least * 0.9 <= time.monotonic() - started < 30
+    assert at_least * 0.9 <= time.monotonic() - started < 3
     assert len(sandbox.seen) == 2
 
 
@@ -82,7 +82,7 @@ def test_a_429_that_stays_is_given_up_after_max_wait(sandbox: Sandbox) -> None:
     started = time.monotonic()
     with pytest.raises(ApiError, match="answered 429: Too many requests"):
         get(sandbox, max_wait=0.3)
-    assert 0.3 <= time.monotonic() - started < 30
+    assert 0.3 <= time.monotonic() - started < 3
 
 
 def rate_limited(**details: Any) -> dict[str, Any]:
@@ -447,8 +447,8 @@ def test_a_page_that_hangs_does_not_hold_up_the_error_of_another() -> None:
     with Sandbox(Account(size=250), faults=[Fault("hang", page=2), Fault("401", page=3)]) as sandbox:
         started = time.monotonic()
         with pytest.raises(AuthenticationError):
-            fetch(sandbox, side_by_side=4, timeout=60)
-        assert time.monotonic() - started < 30, "the time-out is a minute"
+            fetch(sandbox, side_by_side=4)
+        assert time.monotonic() - started < 4, "the time-out is 5 s"
 
 
 def test_only_gets_to_the_two_endpoints_are_sent(sandbox: Sandbox) -> None:
