@@ -23,19 +23,24 @@ from tools import DUCKDB, TOOLS, programs_of, versions
 NUMBERS, CALLS = 200, 40_000
 HOURS_A_YEAR = 8760
 AT = "timestamptz '2025-06-01 00:00:00+00' - hour * interval 1 hour"
-LOAD_ID = "'17' || lpad(hour::varchar, 8, '0') || '.{}'"
+LOAD_ID = "'17' || lpad(hour::varchar, 8, '0') || '.' || of_hour"
 LEDGERS = {
-    "load_runs": {"run_id": "'run ' || hour", "started_at": AT, "observed_at": AT, "_dlt_load_id": LOAD_ID.format(1)},
-    "call_windows": {
-        "first_day": f"({AT})::date - 4",
-        "last_day": f"({AT})::date",
-        "observed_at": AT,
-        "read_at": AT,
-        "_dlt_load_id": LOAD_ID.format(2),
-    },
-    "_dlt_loads": {"load_id": LOAD_ID.format("' || of_load || '"), "inserted_at": AT},
+    "load_runs": ([1], {"run_id": "'run ' || hour", "started_at": AT, "observed_at": AT, "_dlt_load_id": LOAD_ID}),
+    "call_windows": (
+        [2],
+        {
+            "first_day": f"({AT})::date - 4",
+            "last_day": f"({AT})::date",
+            "observed_at": AT,
+            "read_at": AT,
+            "_dlt_load_id": LOAD_ID,
+        },
+    ),
+    "_dlt_loads": ([1, 2], {"load_id": LOAD_ID, "inserted_at": AT}),
 }
-"""What differs in a row from the newest one that is there."""
+"""Which of dlt's two loads an hour have a row there, of which the second brings the calls; and what differs in it from
+any row that is there.
+"""
 
 
 def main() -> None:
@@ -68,15 +73,13 @@ def play(place: Place, server: Api, runs: Runs, first: int, days: int) -> None:
         place.load(runs, LAST_MONTH, LAST_CALLS + day * DAY)
 
 
-def add_loads(file: Path, loads: int) -> None:
-    """Of each load there are two in dlt's own ledger, of which the second brought the calls."""
+def add_loads(file: Path, hours: int) -> None:
     with duckdb.connect(str(file)) as connection:
-        for name, values in LEDGERS.items():
-            newest = f"(from talkover.{name} order by {next(iter(values))} desc limit 1)"
+        for name, (loads, values) in LEDGERS.items():
             replaced = ", ".join(f"{value} as {column}" for column, value in values.items())
-            each = f"range({loads}) hours(hour), range(1, {3 if name == '_dlt_loads' else 2}) loads(of_load)"
-            columns = f"select newest.* replace ({replaced}) from {newest} newest, {each}"
-            connection.execute(f"insert into talkover.{name} by name {columns}")
+            each = f"range({hours}) hours(hour), unnest({loads}) loads(of_hour)"
+            rows = f"select one.* replace ({replaced}) from (from talkover.{name} limit 1) one, {each}"
+            connection.execute(f"insert into talkover.{name} by name {rows}")
 
 
 def page(few: Runs, many: Runs, options: argparse.Namespace) -> str:
