@@ -554,6 +554,9 @@ def test_hundreds_of_new_fields_are_refused_before_a_table_gets_them(account: Ac
             "current_price has more than 4 digits after the point, but is 1.23456",
             id="places",
         ),
+        pytest.param(
+            {"current_price": f"1e{'9' * 20}"}, "current_price must be an amount, but is '1e9*'", id="endless price"
+        ),
         pytest.param({"days_until_monthly_renewal": "1e999999999"}, "is more than a million days", id="endless days"),
         pytest.param({"number": "+49\ud800"}, "number holds half a character", id="lone surrogate"),
         pytest.param({"has_sms": "yes"}, "has_sms must be true or false, but is 'yes'", id="boolean"),

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from decimal import Decimal
+from email.utils import formatdate
 from typing import Any
 
 import pytest
 
 from talkover import ApiError, AuthenticationError, ConfigurationError, UnexpectedPayload
 from talkover.api.fields import PHONE_NUMBERS, RELEASE_REQUESTS
-from talkover.api.rate_limit import Pace
+from talkover.api.rate_limit import Pace, asked_wait
 from talkover.api.refusals import server_message
 from talkover.api.transport import Transport
 from talkover.sandbox import Account, Fault, Sandbox
@@ -100,13 +101,28 @@ def rate_limited(**details: Any) -> dict[str, Any]:
         {"message": "Slow down", "code": "RATE_LIMIT_EXCEEDED", "retry_after": 0.2},
     ],
 )
-@pytest.mark.parametrize("headers", [{}, {"Retry-After": "soon"}, {"X-RateLimit-Reset": "0"}], ids=str)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Retry-After": "soon"},
+        {"Retry-After": f"Mon, {'9' * 20} Mar 2026 00:00:00 GMT"},
+        {"X-RateLimit-Reset": "0"},
+    ],
+    ids=str,
+)
 def test_a_429_that_says_how_long_in_its_body_is_obeyed(headers: dict[str, str], body: Any, sandbox: Sandbox) -> None:
     sandbox.faults = [Fault("answer", answer=Answer(429, body, headers))]
     started = time.monotonic()
     get(sandbox)
     assert 0.2 <= time.monotonic() - started < 30
     assert len(sandbox.seen) == 2
+
+
+@pytest.mark.parametrize("date", ["soon", f"Mon, {'9' * 20} Mar 2026 00:00:00 GMT"])
+def test_a_date_that_is_none_leaves_our_own_clock(date: str) -> None:
+    in_a_minute = formatdate(time.time() + 60, usegmt=True)
+    assert asked_wait({"Retry-After": in_a_minute, "Date": date}, None) == pytest.approx(60, abs=5)
 
 
 def test_the_header_of_a_429_comes_before_its_body(sandbox: Sandbox) -> None:
@@ -182,6 +198,10 @@ def test_a_failure_on_one_page_ends_the_waits_of_the_others() -> None:
     assert time.monotonic() - started < 20
 
 
+ENDLESS = f'{{"data": [{{"id": "a", "x": -1e{"9" * 20}}}]}}'
+"""JSON with a number that is beyond what a Decimal holds."""
+
+
 def test_fractions_are_decimals_from_the_text() -> None:
     account = Account(size=1, founded=TODAY)
     exact = Answer(200, '{"data": [1.10, 12345678901234.5678, 3]}', {"Content-Type": "application/json"})
@@ -190,8 +210,8 @@ def test_fractions_are_decimals_from_the_text() -> None:
     assert body == {"data": [Decimal("1.10"), Decimal("12345678901234.5678"), 3]}
 
 
-@pytest.mark.parametrize("body", ['{"data": NaN}', '{"data": [', '{"data": "\udc00', "[" * 100_000])
-def test_json_that_is_none_is_called_so(body: str, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("body", ['{"data": NaN}', '{"data": [', '{"data": "\udc00', "[" * 100_000, ENDLESS])
+def test_json_that_cannot_be_read_is_called_so(body: str, sandbox: Sandbox) -> None:
     answer = Answer(200, body.encode("utf-8", "replace").decode())
     sandbox.faults = [Fault("answer", answer=answer, times=9)]
     with pytest.raises(UnexpectedPayload, match="answered 200 with unreadable JSON"):

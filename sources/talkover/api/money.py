@@ -38,7 +38,10 @@ def _exact_money(value: int | str | Decimal) -> Decimal:
 
     PHP with `serialize_precision = 100` writes all the digits of a float: fifty and more.
     """
-    amount = Decimal(value)
+    try:
+        amount = Decimal(value)
+    except InvalidOperation:  # an exponent of more than 18 digits
+        raise ValueError("must be an amount") from None
     if not amount.is_finite():
         raise ValueError("must be an amount")
     try:

@@ -111,7 +111,7 @@ def asked_wait(headers: Mapping[str, str], answer: Any) -> float | None:
             return max(seconds, 0)
         try:
             return max(parsedate_to_datetime(retry_after).timestamp() - server_time(headers), 0)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     requested = _requested_wait(answer)
     if requested is not None:
@@ -147,7 +147,7 @@ def server_time(headers: Mapping[str, str]) -> float:
     """The server's clock by its `Date`, so that ours may be wrong."""
     try:
         return parsedate_to_datetime(headers["Date"]).timestamp()
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return time.time()
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 
 import requests
@@ -198,8 +198,8 @@ class Transport:
 
     def _parse(self, endpoint: str, body: bytes) -> Any:
         try:
-            return json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
+            return parse_json(body)
+        except ValueError as error:
             what = self.redact(describe_page(body) or f"unreadable JSON ({error})")
             raise _Retryable(UnexpectedPayload(f"{self.where(endpoint)} answered 200 with {what}")) from error
 
@@ -266,6 +266,16 @@ def _fault(state: RetryCallState) -> _Retryable:
 
 def _log_wait(state: RetryCallState) -> None:
     log.warning("%s; asking again in %.1f s", _fault(state), state.upcoming_sleep)
+
+
+def parse_json(body: bytes) -> Any:
+    """What `body` holds, its fractions as Decimal. Raises ValueError where it is not JSON or cannot be held."""
+    try:
+        return json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
+    except InvalidOperation:
+        raise ValueError("a number has an exponent of more than 18 digits") from None
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def _refuse_constant(name: str) -> None:

@@ -6,11 +6,9 @@ the account holds. Two pages of each list are requested, and nothing is loaded.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
-from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -32,7 +30,7 @@ from ..api.forms import describe, shown
 from ..api.page import Page, parse_page
 from ..api.reading import Json
 from ..api.shape import DIFFERS, UNREADABLE, Line, shape_of_envelope, shape_of_refusal, shape_of_rows
-from ..api.transport import Answer
+from ..api.transport import Answer, parse_json
 from ..errors import TalkoverError, UnexpectedPayload
 from ..sync.settings import configured_clients, configured_more, configured_without, configured_zone
 from ..sync.tables import MORE_RESOURCES
@@ -138,8 +136,8 @@ def _ask(client: TalkoverClient, endpoint: str, asked: Mapping[str, Any]) -> Ask
     lines.append(f"{'' if answer.status == 200 else DIFFERS:<3}{answer.status}, {_media_type(answer)}")
     lines += _rate_limit(answer.headers)
     try:
-        body = json.loads(answer.body, parse_float=Decimal)
-    except (ValueError, RecursionError):
+        body = parse_json(answer.body)
+    except ValueError:
         what = f"{UNREADABLE} no JSON: {len(answer.body)} bytes{_beginning(answer.body)}"
         return Asked([*lines, what], answer.status)
     rows: list[Json] = []
