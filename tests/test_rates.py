@@ -44,7 +44,14 @@ def test_rates_come_from_a_file_or_the_configuration(workspace: Path) -> None:
         ("USD = 0.92", "^rates.toml: `currency` or `date` is missing"),
         ('currency = "EUR"\ndate = "today"', "^rates.toml: `currency` or `date` is missing, or not a text and a day"),
         ('currency = "EUR"\ndate = 2026-11-20\nUSD = "x"', "^rates.toml: the rate of USD is not a number: 'x'"),
-        ('currency = "EUR"\ndate = 2026-11-20\nUSD = 0', "^rates.toml: the rate of USD must be above 0, but is 0"),
+        (
+            'currency = "EUR"\ndate = 2026-11-20\nUSD = 0',
+            "^rates.toml: the rate of USD must be above 0 and at most 1,000,000,000, but is 0",
+        ),
+        (
+            'currency = "EUR"\ndate = 2026-11-20\nUSD = "1e999999999999"',
+            "must be .* at most .*, but is '1e999999999999'",
+        ),
         ('currency = "EUR"\ndate = 2026-11-20\nUSD = nan', "^rates.toml: the rate of USD must be above 0"),
     ],
 )

@@ -18,6 +18,8 @@ from ..load.failures import translate_errors
 
 SETTING = "talkover.report.rates"
 FORM = 'currency = "EUR", date = 2026-11-20, and a rate for each other currency, such as USD = 0.92'
+LARGEST_RATE = 10**9
+"""No currency is worth so much of another, and no total comes to more digits than a Decimal keeps."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ def rates_of(given: Any, where: str) -> Rates:
             rates[name] = Decimal(str(value))
         except InvalidOperation:
             raise ConfigurationError(f"{where}: the rate of {name} is not a number: {value!r}") from None
-        if not rates[name].is_finite() or rates[name] <= 0:
-            raise ConfigurationError(f"{where}: the rate of {name} must be above 0, but is {value!r}")
+        if not rates[name].is_finite() or not 0 < rates[name] <= LARGEST_RATE:
+            raise ConfigurationError(
+                f"{where}: the rate of {name} must be above 0 and at most {LARGEST_RATE:,}, but is {value!r}"
+            )
     return Rates(currency, day, rates)
