@@ -275,7 +275,8 @@ def test_what_wakes_somebody_is_a_setting(
         (["--kind", "missing"], {}, "kinds: 'missing' is no kind of finding. There are approved_still_listed, "),
         ([], {"ALERTS": '["nothing"]'}, "alerts: 'nothing' is no kind of finding"),
         ([], {"ALERTS": "[]"}, "alerts names no kind of finding. There are"),
-        ([], {"STALE_HOURS": "0"}, "stale_hours must be at least 1, and is 0"),
+        ([], {"STALE_HOURS": "0"}, "stale_hours must be 1 to 100,000, and is 0"),
+        ([], {"STALE_HOURS": "9" * 20}, "stale_hours must be 1 to 100,000, and is 9999"),
     ],
 )
 def test_what_cannot_be_looked_for_exits_2(

@@ -129,6 +129,24 @@ def test_a_setting_of_the_wrong_kind_is_named(content: bytes, says: str, refused
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("TIMEOUT", "nan", "must be above 0 and at most 86,400: nan"),
+        ("TIMEOUT", "-1", "must be above 0 and at most 86,400: -1.0"),
+        ("BACKOFF_FACTOR", "inf", "must be above 0 and at most 86,400: inf"),
+        ("MAX_RETRY_DELAY", "1e20", "must be above 0 and at most 86,400: 1e+20"),
+        ("MAX_ATTEMPTS", "0", "must be at least 1: 0"),
+    ],
+)
+def test_a_wait_that_no_clock_can_count_is_refused(
+    name: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch, refused: Refused
+) -> None:
+    monkeypatch.setenv(f"RUNTIME__REQUEST_{name}", value)
+    said = refused("load", "secrets.toml", b'[sources.talkover]\napi_token = "talq_x"\n')
+    assert said == f"talkover: RUNTIME__REQUEST_{name} {says}\n"
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         ({"observed_at": "soon"}, "observed_at: 'soon' is not an ISO 8601 date or time"),
@@ -150,6 +168,7 @@ def test_a_setting_of_the_wrong_kind_is_named(content: bytes, says: str, refused
         ({"per_page": "many"}, "per_page must be a whole number, but is of type str"),
         ({"per_page": 2.5}, "per_page must be a whole number, but is of type float"),
         ({"per_page": True}, "per_page must be a whole number, but is of type bool"),
+        ({"max_concurrent_requests": 10**9}, "max_concurrent_requests must be at most 1,000"),
         ({"max_concurrent_requests": "4"}, "max_concurrent_requests must be a whole number, but is of type str"),
         ({"full_refresh": "no"}, "full_refresh must be True or False, but is of type str"),
         ({"allow_mass_removal": 1}, "allow_mass_removal must be True or False, but is of type int"),

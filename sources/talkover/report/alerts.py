@@ -31,7 +31,7 @@ from ..sync.calls import SAME_RUN
 from ..sync.settings import configured_more, configured_without
 from ..sync.tables import MORE_RESOURCES
 from ..text import visible
-from ..views.thresholds import SECTION
+from ..views.thresholds import MOST, SECTION
 from .read import read_arrow
 
 PRICE_CHANGED, STALE_DATA = "price_changed", "stale_data"
@@ -128,8 +128,8 @@ def open_findings(
 def configured_stale_hours() -> int:
     """How old the last complete list may be. Raises ConfigurationError for a number that cannot be."""
     hours = resolve_configuration(AlertsConfiguration(), sections=SECTION).stale_hours
-    if hours < 1:
-        raise ConfigurationError(f"stale_hours must be at least 1, and is {hours}")
+    if not 1 <= hours <= MOST:
+        raise ConfigurationError(f"stale_hours must be 1 to {MOST:,}, and is {hours}")
     return hours
 
 

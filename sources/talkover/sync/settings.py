@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from typing import Annotated, Any, Optional
 from zoneinfo import ZoneInfo
 
 import dlt
 from dlt.common.configuration import configspec, known_sections, resolve_configuration
 from dlt.common.configuration.exceptions import ConfigValueCannotBeCoercedException
-from dlt.common.configuration.specs import BaseConfiguration
+from dlt.common.configuration.specs import BaseConfiguration, RuntimeConfiguration
 from dlt.common.typing import SecretSentinel, TSecretStrValue
 
 from ..api.client import BASE_URL, TalkoverClient
@@ -34,6 +34,14 @@ WITH = "sources.talkover.with"
 """dlt's setting; its name is no name in Python, so that it can stand in no specification."""
 ENVIRONMENT_VARIABLE = "TALKOVER_TOKEN"
 """Where the vendor's own documentation keeps the token."""
+MOST_AT_ONCE = 1_000
+"""Requests: urllib3 makes room for each connection beforehand."""
+EARLIEST = date(2000, 1, 1)
+"""No call is older."""
+MOST_DAYS = 36_500
+"""To look back: Python's dates go no further than 2,000 years."""
+MOST_SECONDS = 86_400
+"""To wait: no clock of the system counts those that a float may hold."""
 
 
 @configspec
@@ -177,6 +185,8 @@ class Api:
         require(int, "a whole number", per_page=per_page, max_concurrent_requests=max_concurrent_requests)
         if per_page < 1 or max_concurrent_requests < 1:
             raise ConfigurationError("per_page and max_concurrent_requests must be at least 1")
+        if max_concurrent_requests > MOST_AT_ONCE:
+            raise ConfigurationError(f"max_concurrent_requests must be at most {MOST_AT_ONCE:,}")
         base_url = checked_base_url(base_url)
         checked = {key: checked_token(token, key) for key, token in tokens.items()}
         trusted_authorities(base_url)
@@ -184,7 +194,7 @@ class Api:
 
     def clients(self) -> dict[str, TalkoverClient]:
         """A client an environment, for one run, with dlt's own settings for requests (`RUNTIME__REQUEST_…`)."""
-        runtime = dlt.current.run_context().runtime_config
+        runtime = _checked_runtime()
         clients = {}
         for key, token in self.tokens.items():
             transport = Transport(
@@ -205,6 +215,22 @@ class Api:
                 reading_pause=runtime.request_backoff_factor,
             )
         return clients
+
+
+def _checked_runtime() -> RuntimeConfiguration:
+    """dlt's own settings, of which it checks the type alone. Raises ConfigurationError."""
+    runtime = dlt.current.run_context().runtime_config
+    if runtime.request_max_attempts < 1:
+        raise ConfigurationError(f"RUNTIME__REQUEST_MAX_ATTEMPTS must be at least 1: {runtime.request_max_attempts}")
+    seconds = {
+        "TIMEOUT": runtime.request_timeout,
+        "BACKOFF_FACTOR": runtime.request_backoff_factor,
+        "MAX_RETRY_DELAY": runtime.request_max_retry_delay,
+    }
+    for name, value in seconds.items():
+        if not 0 < value <= MOST_SECONDS:
+            raise ConfigurationError(f"RUNTIME__REQUEST_{name} must be above 0 and at most {MOST_SECONDS:,}: {value}")
+    return runtime
 
 
 def zone_of(name: str) -> tzinfo:
@@ -242,12 +268,17 @@ def call_options_of(
     require(int, "a whole number", calls_most_windows=most_windows)
     require(bool, "True or False", keep_callers=keep_callers)
     require(str, "text", caller_key=caller_key)
-    if lookback_days < 0 or window_days < 1 or (most_windows is not None and most_windows < 1):
-        raise ConfigurationError("calls_window_days must be at least 1, and calls_lookback_days at least 0")
+    if window_days < 1 or (most_windows is not None and most_windows < 1):
+        raise ConfigurationError("calls_window_days and calls_most_windows must be at least 1")
+    if not 0 <= lookback_days <= MOST_DAYS:
+        raise ConfigurationError(f"calls_lookback_days must be at least 0 and at most {MOST_DAYS:,}")
     try:
         first_day = None if since is None else read_instant(since).date()
     except ValueError as error:
         raise ConfigurationError(f"calls_since: {error}") from None
+    tomorrow = datetime.now(timezone.utc).date() + timedelta(days=1)  # somewhere it is tomorrow already
+    if first_day is not None and not EARLIEST <= first_day <= tomorrow:
+        raise ConfigurationError(f"calls_since: {first_day} is no day from {EARLIEST} to today")
     if caller_key is not None and len(caller_key) < SHORTEST_KEY:
         raise ConfigurationError(f"caller_key must have {SHORTEST_KEY} characters or more: make a random one")
     return CallOptions(first_day, lookback_days, window_days, most_windows, keep_callers, caller_key)
