@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -147,7 +148,7 @@ class Hostile:
         if isinstance(where, dict):
             names = ("total", "last_page", "per_page", "totalPages", "has_more", "next", "next_cursor", "links")
             name = self._chance.choice((*names, "data", "meta", "success"))
-            where[name] = self._chance.choice((*TOTALS, "?page=2", {"next": 2}))
+            where[name] = deepcopy(self._chance.choice((*TOTALS, "?page=2", {"next": 2})))
 
     def _nest(self, body: Json) -> None:
         value: Any = self._chance.choice(VALUES)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .fuzz import fuzz
+from .fuzz import TOTALS, Hostile, fuzz
 
 
 @pytest.mark.slow
@@ -21,3 +21,10 @@ def test_hostile_answers_end_in_an_error_or_in_the_right_rows(
     assert [verdict for verdict in (*ended, *largest.values()) if "WRONG" in verdict] == []
     assert ended["right rows"] > inputs / 8
     assert ended["right rows in DuckDB"] == 3
+
+
+def test_an_input_leaves_nothing_in_those_after_it() -> None:
+    hostile, before = Hostile(seed=1), repr(TOTALS)
+    for _ in range(2_000):
+        hostile.make()
+    assert repr(TOTALS) == before
