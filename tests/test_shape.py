@@ -238,6 +238,7 @@ def test_what_is_no_listing_is_told_as_structure(shape: Shape, sandbox: Sandbox)
     assert answered(200, HTML)[-1] == f"!! no JSON: {len(HTML)} bytes, begins like HTML"
     endless = f'{{"data": [{{"id": "{PLANTED}", "x": 1e{"9" * 20}}}]}}'
     assert answered(200, endless)[-1] == f"!! no JSON: {len(endless)} bytes"
+    assert answered(200, '{"data": {"x": NaN}}')[-1] == "data.x NaN or infinity"
     assert answered(200, "")[-1] == "!! no JSON: 0 bytes, empty"
     assert answered(200, [{"id": PLANTED}])[-2:] == ["(the whole) list of 1", f"id text, {len(PLANTED)} long"]
     assert answered(200, {"data": {PLANTED: {"id": 1}}})[-1] == "data.<key>.id whole number"

@@ -109,10 +109,9 @@ def asked_wait(headers: Mapping[str, str], answer: Any) -> float | None:
         seconds = _number(retry_after)
         if seconds is not None:
             return max(seconds, 0)
-        try:
-            return max(parsedate_to_datetime(retry_after).timestamp() - server_time(headers), 0)
-        except (ValueError, OverflowError):
-            pass
+        until = _instant(retry_after)
+        if until is not None:
+            return max(until - server_time(headers), 0)
     requested = _requested_wait(answer)
     if requested is not None:
         return requested
@@ -145,10 +144,16 @@ def _seconds_until_reset(headers: Mapping[str, str]) -> float | None:
 
 def server_time(headers: Mapping[str, str]) -> float:
     """The server's clock by its `Date`, so that ours may be wrong."""
+    now = _instant(headers.get("Date"))
+    return time.time() if now is None else now
+
+
+def _instant(date: str | None) -> float | None:
+    """Seconds since 1970; None where `date` is none."""
     try:
-        return parsedate_to_datetime(headers["Date"]).timestamp()
-    except (KeyError, ValueError, OverflowError):
-        return time.time()
+        return parsedate_to_datetime(date).timestamp() if date is not None else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _number(text: str | None) -> float | None:

@@ -198,7 +198,7 @@ class Transport:
 
     def _parse(self, endpoint: str, body: bytes) -> Any:
         try:
-            return parse_json(body)
+            return parse_json(body, _refuse_constant)
         except ValueError as error:
             what = self.redact(describe_page(body) or f"unreadable JSON ({error})")
             raise _Retryable(UnexpectedPayload(f"{self.where(endpoint)} answered 200 with {what}")) from error
@@ -268,10 +268,13 @@ def _log_wait(state: RetryCallState) -> None:
     log.warning("%s; asking again in %.1f s", _fault(state), state.upcoming_sleep)
 
 
-def parse_json(body: bytes) -> Any:
-    """What `body` holds, its fractions as Decimal. Raises ValueError where it is not JSON or cannot be held."""
+def parse_json(body: bytes, constant: Callable[[str], Any] | None = None) -> Any:
+    """What `body` holds, its fractions as Decimal, and NaN and infinity as `constant` has them, else as floats.
+
+    Raises ValueError where it is not JSON or cannot be held.
+    """
     try:
-        return json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
+        return json.loads(body, parse_float=Decimal, parse_constant=constant)
     except InvalidOperation:
         raise ValueError("a number has an exponent of more than 18 digits") from None
     except RecursionError:
